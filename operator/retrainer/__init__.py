@@ -1,0 +1,1 @@
+"""Retrainer: retraining, gated promotion and honest experiments as Kubernetes objects."""

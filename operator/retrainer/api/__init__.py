@@ -1,0 +1,1 @@
+"""The API types; this package imports nothing else of ours."""
