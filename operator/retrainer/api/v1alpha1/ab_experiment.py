@@ -1,0 +1,453 @@
+"""ABExperiment: is the candidate really better? Traffic weights, evidence, verdict."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from retrainer.api.v1alpha1.kind import Column as PrinterColumn
+from retrainer.api.v1alpha1.kind import Kind
+from retrainer.api.v1alpha1.schema import (
+    Atomic,
+    Decimal,
+    Digest,
+    ErrorRate,
+    Fraction,
+    ItemName,
+    ListMap,
+    MicroTime,
+    ObjectName,
+    ObjectRef,
+    ObjectStatus,
+    Rule,
+    SpecModel,
+    StatusModel,
+    Time,
+    cel,
+    exactly_one,
+    immutable,
+    validations,
+)
+
+
+class ServiceRef(SpecModel):
+    """A Service of the same namespace."""
+
+    name: ObjectName
+    """Its name."""
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """Its port."""
+
+
+class ModelVersion(SpecModel):
+    """What an arm answers with; outcomes are attributed by it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "has(self.revision) || has(self.digest)",
+                "set revision or digest: outcomes are attributed by what their record names",
+            )
+        )
+    )
+
+    revision: Annotated[int, Field(ge=1)] | None = None
+    """Revision of the policy."""
+    uri: Annotated[str, Field(max_length=1024)] | None = None
+    """Where the artifact lies."""
+    digest: Digest | None = None
+    """Digest of the artifact."""
+
+
+class Arm(SpecModel):
+    """One side of the experiment."""
+
+    service_ref: ServiceRef
+    """The Service that gets its share of the traffic."""
+    model: ModelVersion
+    """What answers there."""
+
+
+class ParentRef(SpecModel):
+    """A Gateway."""
+
+    name: ObjectName
+    """Its name."""
+    namespace: ObjectName | None = None
+    """Its namespace; the route's own if unset."""
+    section_name: ObjectName | None = None
+    """One of its listeners; all if unset."""
+
+
+Hostname = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    cel(
+        "self.matches('^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        "must be a host name in lower case, optionally beginning with '*.'",
+    ),
+]
+
+
+class RouteAttachment(SpecModel):
+    """How an HTTPRoute attaches to the world."""
+
+    parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8), Atomic()]
+    """The Gateways."""
+    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16), Atomic()] | None = None
+    """Host names; those of the Gateway if unset."""
+    path_prefix: Annotated[
+        str, Field(max_length=255), cel("self.startsWith('/')", "must begin with '/'")
+    ] = "/"
+    """Requests whose path begins with this."""
+
+
+class StandaloneRoute(RouteAttachment):
+    """An HTTPRoute that this experiment owns."""
+
+    name: ObjectName
+    """Name of the HTTPRoute to create."""
+
+
+class Traffic(SpecModel):
+    """Who carries the weights."""
+
+    model_config = ConfigDict(json_schema_extra=validations(exactly_one("policyRef", "httpRoute")))
+
+    policy_ref: ObjectRef | None = None
+    """A RetrainPolicy with `serving`; it writes its own route from status.weightPercent."""
+    http_route: StandaloneRoute | None = None
+    """An HTTPRoute of this experiment."""
+
+
+class RampStep(SpecModel):
+    """One weight, and how much evidence it must bring before the next."""
+
+    weight_percent: Annotated[int, Field(ge=1, le=50)]
+    """Share of the traffic for the candidate."""
+    minimum_units: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """Units the candidate must have answered at this step; 100 if unset."""
+
+
+class Ramp(SpecModel):
+    """How the candidate's share grows; it is decided at the last step."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "self.steps.map(s, s.weightPercent).isSorted() && "
+                "self.steps.all(a, self.steps.exists_one(b, b.weightPercent == a.weightPercent))",
+                "steps must have increasing weightPercent, each larger than the one before",
+            )
+        )
+    )
+
+    steps: Annotated[tuple[RampStep, ...], Field(min_length=1, max_length=20), Atomic()]
+    """Increasing weights, 50 at most."""
+
+
+class FeedbackMetricSource(SpecModel):
+    """Outcomes from a FeedbackSource."""
+
+    source_ref: ObjectRef
+    """The FeedbackSource."""
+    signal: ItemName
+    """A signal of it with polarity."""
+    value: Literal["Positive", "Negative"]
+    """Which votes count as 1; all others as 0."""
+
+
+class MetricSource(SpecModel):
+    """Where outcomes come from; exactly one."""
+
+    model_config = ConfigDict(json_schema_extra=validations(exactly_one("feedback")))
+
+    feedback: FeedbackMetricSource | None = None
+    """A FeedbackSource."""
+
+
+class Metric(SpecModel):
+    """One thing that is compared."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "self.role != 'Guardrail' || has(self.margin)",
+                'a Guardrail needs a margin, the harm that would be tolerated, for example "0.02"',
+            ),
+            Rule(
+                "self.role != 'Primary' || !has(self.margin)",
+                "margin belongs to a Guardrail; the primary metric uses minimumDetectableEffect",
+            ),
+            Rule(
+                "self.goal != 'Decrease' || !has(self.missing) || self.missing != 'Zero'",
+                "missing: Zero with goal Decrease would reward suppressing feedback; use Exclude",
+            ),
+        )
+    )
+
+    name: ItemName
+    """Name of the metric."""
+    role: Literal["Primary", "Guardrail"]
+    """Primary decides; a Guardrail must not get worse."""
+    goal: Literal["Increase", "Decrease"]
+    """Which direction is better."""
+    margin: Fraction | None = None
+    """Guardrail: the harm that would be tolerated, in units of the metric."""
+    source: MetricSource
+    """Where outcomes come from."""
+    missing: Literal["Exclude", "Zero"] | None = None
+    """Requests without feedback: left out, or counted as 0; Exclude if unset."""
+
+
+class PromotionExperiment(SpecModel):
+    """The settings of an experiment that a policy starts."""
+
+    ramp: Ramp
+    """How the candidate's share grows."""
+    window_seconds: Annotated[int, Field(ge=5, le=86_400)] = 300
+    """Length of the windows in which outcomes are counted."""
+    maturity_seconds: Annotated[int, Field(ge=0, le=2_592_000)] = 0
+    """Wait this long after a window's end before its outcomes are counted."""
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=8), ListMap()]
+    """One Primary and any number of Guardrails."""
+    alpha: ErrorRate = "0.05"
+    """Probability of promoting a candidate that is not better, at most."""
+    power: Fraction = "0.8"
+    """Probability of finding an effect of minimumDetectableEffect; used by the plan."""
+    minimum_detectable_effect: Annotated[
+        Fraction, cel("double(self) > 0.0", "must be above 0")
+    ] = "0.02"
+    """The smallest effect worth promoting for, in units of the primary metric."""
+    minimum_duration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 86_400
+    """No promotion before this."""
+    maximum_duration_seconds: Annotated[int, Field(ge=10, le=31_536_000)] = 1_209_600
+    """Undecided after this: Inconclusive."""
+    on_inconclusive: Literal["KeepBaseline", "Hold"] = "KeepBaseline"
+    """What to do when undecided: end, or wait for a person."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "self.metrics.exists_one(m, m.role == 'Primary')",
+                "exactly one metric must have role Primary: it decides",
+            ),
+            Rule(
+                "self.minimumDurationSeconds < self.maximumDurationSeconds",
+                "minimumDurationSeconds must be less than maximumDurationSeconds",
+            ),
+        )
+    )
+
+
+class ABExperimentSpec(PromotionExperiment):
+    """One comparison of two running models."""
+
+    suspend: bool = False
+    """Hold the weight and promote nothing while true; guardrails still stop it."""
+    baseline: Arm
+    """The model in service."""
+    candidate: Arm
+    """Its challenger."""
+    traffic: Traffic
+    """Who carries the weights."""
+
+
+class Plan(StatusModel):
+    """What it takes to decide."""
+
+    units_needed: int
+    """Units, both arms together, to find minimumDetectableEffect with the wanted power."""
+    units_per_day: int | None = None
+    """Observed rate of units."""
+    estimated_completion_time: Time | None = None
+    """When enough units will have been seen at this rate."""
+    feasible: bool | None = None
+    """Whether that is before maximumDurationSeconds."""
+
+
+class Effect(StatusModel):
+    """The evidence on one metric."""
+
+    metric: ItemName
+    """Name of the metric."""
+    estimate: Decimal | None = None
+    """Candidate minus baseline."""
+    lower: Decimal | None = None
+    """Lower end of the interval, valid at every look."""
+    upper: Decimal | None = None
+    """Upper end of the interval."""
+    evidence: Decimal | None = None
+    """e-value against the null that matters (Better for the primary, NotWorse for a guardrail)."""
+    units: int = 0
+    """Units with an outcome, both arms."""
+    verdict: Literal["Better", "Worse", "TooSmall", "NotWorse", "Undecided"] = "Undecided"
+    """What the evidence says."""
+
+
+class SampleRatio(StatusModel):
+    """Whether the split is the one that was asked for."""
+
+    expected: Fraction | None = None
+    """Candidate share asked for, over the counted windows."""
+    observed: Fraction | None = None
+    """Candidate share seen."""
+    evidence: Decimal | None = None
+    """e-value against the split that was asked for; alarm at 1,000."""
+    ok: bool = True
+    """No alarm."""
+
+
+class Decision(StatusModel):
+    """The verdict; never changes."""
+
+    verdict: Literal["PromoteCandidate", "KeepBaseline", "Inconclusive"]
+    """What happens to the traffic."""
+    reason: Annotated[str, Field(max_length=63)]
+    """Why, one word."""
+    message: Annotated[str, Field(max_length=1024)]
+    """Why, with the numbers."""
+    time: Time
+    """When."""
+
+
+class WindowStatus(StatusModel):
+    """The last counted window."""
+
+    number: int
+    """Its number, from 0."""
+    start: MicroTime
+    """Its beginning."""
+    end: MicroTime
+    """Its end."""
+    weight_percent: int
+    """The candidate's share in it."""
+    candidate_units: int
+    """Requests the candidate answered."""
+    baseline_units: int
+    """Requests the baseline answered."""
+
+
+class Windows(StatusModel):
+    """Windows counted so far."""
+
+    count: int
+    """How many."""
+    last: WindowStatus | None = None
+    """The last one."""
+
+
+class ABExperimentStatus(ObjectStatus):
+    """How the experiment stands."""
+
+    start_time: Time | None = None
+    """When traffic was first shifted."""
+    weight_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    """The candidate's share of the traffic."""
+    paused: bool | None = None
+    """A person asked to hold the weight."""
+    plan: Plan | None = None
+    """What it takes to decide."""
+    effects: Annotated[tuple[Effect, ...], Field(max_length=8), ListMap("metric")] | None = None
+    """The evidence per metric, the primary first."""
+    sample_ratio: SampleRatio | None = None
+    """Whether the split is the one that was asked for."""
+    decision: Decision | None = None
+    """The verdict."""
+    windows: Windows | None = None
+    """Windows counted so far."""
+    ledger_ref: ObjectRef | None = None
+    """ConfigMap with all windows."""
+
+
+class ExperimentReason(StrEnum):
+    """Reasons of the conditions and of the decision."""
+
+    STARTING = "Starting"
+    """Waiting for both arms to be ready."""
+    RUNNING = "Running"
+    """Succeeded=Unknown: evidence is being gathered."""
+    PAUSED = "Paused"
+    """Succeeded=Unknown: a person asked to hold the weight."""
+    SUSPENDED = "Suspended"
+    """Succeeded=Unknown: spec.suspend is set."""
+    CANDIDATE_BETTER = "CandidateBetter"
+    """Decision PromoteCandidate: better, and no guardrail worse."""
+    PRIMARY_WORSE = "PrimaryWorse"
+    """Decision KeepBaseline: the primary metric got worse."""
+    GUARDRAIL_WORSE = "GuardrailWorse"
+    """Decision KeepBaseline: a guardrail got worse."""
+    EFFECT_TOO_SMALL = "EffectTooSmall"
+    """Decision KeepBaseline: not worth minimumDetectableEffect."""
+    MAXIMUM_DURATION = "MaximumDurationReached"
+    """Decision Inconclusive: undecided after maximumDurationSeconds."""
+    LEDGER_LOST = "LedgerLost"
+    """Decision Inconclusive: the ledger is missing or was altered."""
+    MANUAL_PROMOTE = "ManualPromote"
+    """Decision PromoteCandidate: a person asked for it."""
+    MANUAL_ABORT = "ManualAbort"
+    """Decision KeepBaseline: a person asked for it."""
+    APPLIED = "Applied"
+    """RouteApplied=True: the gateway accepted the weights."""
+    ROUTE_PENDING = "RoutePending"
+    """RouteApplied=False: the gateway has not accepted the weights yet."""
+    ROUTE_REFUSED = "RouteRefused"
+    """RouteApplied=False: the gateway refused the route."""
+    ARM_NOT_READY = "ArmNotReady"
+    """RouteApplied=False: a Service is missing or has no ready endpoints; users stay on the baseline."""
+    ENOUGH = "Enough"
+    """SufficientData=True: this step has its units."""
+    COLLECTING = "Collecting"
+    """SufficientData=False: this step needs more units."""
+    NO_DATA = "NoData"
+    """SufficientData=False: no outcomes in the counted windows."""
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    """SufficientData=False: outcomes cannot be read; the weight is held."""
+    AS_ASKED = "AsAsked"
+    """SampleRatioOK=True."""
+    MISMATCH = "SampleRatioMismatch"
+    """SampleRatioOK=False: the split is not the one asked for; blocks promotion."""
+    SIMILAR = "Similar"
+    """ResponseRate=True: both arms get feedback equally often."""
+    DIFFERENT = "Different"
+    """ResponseRate=False: the arms get feedback at different rates."""
+    NOT_WORSE = "NotWorse"
+    """GuardrailsPassed=True: no guardrail got worse by its margin."""
+    UNDECIDED = "Undecided"
+    """GuardrailsPassed=Unknown."""
+    NAME_CONFLICT = "NameConflict"
+    """Stalled=True: an object that is not ours bears the name of a child."""
+    INVALID = "InvalidConfiguration"
+    """Stalled=True: something the spec refers to is missing or does not fit."""
+
+
+_DECISION_LOCK = Rule(
+    "!has(oldSelf.status) || !has(oldSelf.status.decision) || "
+    "(has(self.status) && has(self.status.decision) && self.status.decision == oldSelf.status.decision)",
+    "status.decision is final: it can neither change nor be removed",
+)
+
+AB_EXPERIMENT = Kind(
+    kind="ABExperiment",
+    plural="abexperiments",
+    short="abx",
+    spec=ABExperimentSpec,
+    status=ABExperimentStatus,
+    columns=(
+        PrinterColumn("Verdict", "string", ".status.decision.verdict"),
+        PrinterColumn("Weight", "integer", ".status.weightPercent"),
+        PrinterColumn("Effect", "string", ".status.effects[0].estimate"),
+        PrinterColumn("Lower", "string", ".status.effects[0].lower", wide=True),
+        PrinterColumn("Upper", "string", ".status.effects[0].upper", wide=True),
+        PrinterColumn("Evidence", "string", ".status.effects[0].evidence", wide=True),
+        PrinterColumn("Units", "integer", ".status.effects[0].units"),
+        PrinterColumn("ETA", "string", ".status.plan.estimatedCompletionTime"),
+        PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
+    ),
+    root_rules=(
+        _DECISION_LOCK,
+        immutable(ABExperimentSpec, after_start=True, except_for=("suspend",)),
+    ),
+)
