@@ -75,7 +75,7 @@ class Features(SpecModel):
 
     model_config = ConfigDict(json_schema_extra=validations(exactly_one("from", "columns")))
 
-    from_: Annotated[Column, Field(alias="from")] | None = None
+    from_: Annotated[Column | None, Field(alias="from")] = None
     """A JSON column that holds an array (features are named f0, f1 …) or an object (features by key)."""
     columns: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=512), ListMap()] | None = None
     """A column each."""
@@ -162,7 +162,7 @@ class Signal(SpecModel):
 
     name: ItemName
     """Name of the signal; triggers and metrics refer to it."""
-    from_: Annotated[Column, Field(alias="from")] | None = None
+    from_: Annotated[Column | None, Field(alias="from")] = None
     """Column of the value."""
     thumbs: Thumbs | None = None
     """Approval or disapproval."""
