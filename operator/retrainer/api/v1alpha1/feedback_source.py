@@ -60,7 +60,7 @@ class Feature(SpecModel):
 
     name: ItemName
     """Name of the feature."""
-    from_: Annotated[Column, Field(alias="from")]
+    from_: Column = Field(alias="from")
     """Column, or dotted path into a JSON column."""
     type: Literal["Numeric", "Categorical"] | None = None
     """Kind of values; Numeric if unset."""
@@ -86,7 +86,7 @@ class Label(SpecModel):
 
     name: ItemName
     """Name of the target it labels."""
-    from_: Annotated[Column, Field(alias="from")]
+    from_: Column = Field(alias="from")
     """Column, or dotted path into a JSON column."""
     type: Literal["Classification", "Regression"] | None = None
     """Kind of the target; Classification if unset."""

@@ -64,7 +64,7 @@ class Window(SpecModel):
         json_schema_extra=validations(Rule("self.from < self.to", "`from` must lie before `to`"))
     )
 
-    from_: Annotated[Time, Field(alias="from")]
+    from_: Time = Field(alias="from")
     """First moment that counts."""
     to: Time
     """First moment that counts no more."""
