@@ -325,7 +325,8 @@ FEEDBACK_SOURCE = Kind(
     spec=FeedbackSourceSpec,
     status=FeedbackSourceStatus,
     columns=(
-        PrinterColumn("Ready", "string", ".status.conditions[?(@.type=='Ready')].reason"),
+        PrinterColumn("Ready", "string", ".status.conditions[?(@.type=='Ready')].status"),
+        PrinterColumn("Reason", "string", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
         PrinterColumn("Records", "integer", ".status.summary.records"),
         PrinterColumn("Positive", "string", ".status.signals[0].positiveRate"),
         PrinterColumn("Quarantined", "integer", ".status.summary.quarantined"),

@@ -86,7 +86,7 @@ class DatasetNumbers(StatusModel):
     validation_rows: int
     evaluation_rows: int
     trained_through: Time | None = None
-    dropped: dict[str, int] = {}
+    dropped: dict[str, int] = Field(default_factory=dict)
     """Rows left out, by reason."""
 
 

@@ -1,0 +1,1 @@
+"""Generates crds/*.yaml and docs/reference from the API models."""
