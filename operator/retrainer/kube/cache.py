@@ -1,0 +1,104 @@
+"""What the watches have told us: trimmed objects, by key and by owner. May be stale; never decides an absence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from retrainer.api.v1alpha1.kind import OWNER_KIND_LABEL, OWNER_NAME_LABEL
+from retrainer.kube.resources import Resource
+from retrainer.plan import Object
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def trim(obj: Object) -> Object:
+    """A copy without what we never read and what is large: field managers, kubectl's copy, a ledger's data."""
+    meta = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
+    annotations = meta.get("annotations")
+    if annotations and _LAST_APPLIED in annotations:
+        meta["annotations"] = {k: v for k, v in annotations.items() if k != _LAST_APPLIED}
+    trimmed = {**obj, "metadata": meta}
+    if obj.get("kind") == "ConfigMap":
+        trimmed.pop("data", None)
+        trimmed.pop("binaryData", None)
+    return trimmed
+
+
+def owner_of(obj: Object) -> tuple[str, Key] | None:
+    """Kind (lower case) and key of the owner that the labels of a child name."""
+    labels = obj["metadata"].get("labels") or {}
+    kind, name = labels.get(OWNER_KIND_LABEL), labels.get(OWNER_NAME_LABEL)
+    return (kind, (obj["metadata"]["namespace"], name)) if kind and name else None
+
+
+class Cache:
+    """Objects of all watched resources."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Resource, dict[Key, Object]] = defaultdict(dict)
+        self._children: dict[tuple[Resource, str, Key], set[Key]] = defaultdict(set)
+
+    def get(self, resource: Resource, key: Key) -> Object | None:
+        return self._objects[resource].get(key)
+
+    def all(self, resource: Resource) -> list[Object]:
+        return list(self._objects[resource].values())
+
+    def keys(self, resource: Resource) -> list[Key]:
+        return list(self._objects[resource])
+
+    def children(self, resource: Resource, owner_kind: str, owner: Key) -> list[Object]:
+        """Objects of `resource` whose labels name this owner (kind in lower case)."""
+        objects = self._objects[resource]
+        keys = self._children.get((resource, owner_kind, owner), ())
+        return [objects[key] for key in sorted(keys) if key in objects]
+
+    def put(self, resource: Resource, obj: Object) -> None:
+        """Remember an object, unless a newer one of the same identity is known."""
+        obj = trim(obj)
+        key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+        known = self._objects[resource].get(key)
+        if known is not None:
+            if _is_older(obj, known):
+                return
+            self._forget_owner(resource, key, known)
+        self._objects[resource][key] = obj
+        owner = owner_of(obj)
+        if owner is not None:
+            self._children[resource, *owner].add(key)
+
+    def remove(self, resource: Resource, key: Key) -> None:
+        known = self._objects[resource].pop(key, None)
+        if known is not None:
+            self._forget_owner(resource, key, known)
+
+    def prune(self, resource: Resource, living: Iterable[Key], known_before: Iterable[Key]) -> list[Key]:
+        """Drop what was known before a LIST and is not in it; returns the dropped keys."""
+        gone = set(known_before) - set(living)
+        for key in gone:
+            self.remove(resource, key)
+        return sorted(gone)
+
+    def _forget_owner(self, resource: Resource, key: Key, known: Object) -> None:
+        owner = owner_of(known)
+        if owner is None:
+            return
+        keys = self._children.get((resource, *owner))
+        if keys is not None:
+            keys.discard(key)
+            if not keys:
+                del self._children[resource, *owner]
+
+
+def _is_older(obj: Object, known: Object) -> bool:
+    """Whether `obj` is an earlier version of the same object; versions of one resource are comparable."""
+    if obj["metadata"].get("uid") != known["metadata"].get("uid"):
+        return False
+    try:
+        return int(obj["metadata"]["resourceVersion"]) < int(known["metadata"]["resourceVersion"])
+    except (KeyError, ValueError):
+        return False

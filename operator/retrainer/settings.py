@@ -1,0 +1,77 @@
+"""The operator's settings: environment variables, read once into one typed object."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each field names its environment variable; the defaults suit the manifests in `manifests/base`."""
+
+    namespaces: tuple[str, ...]
+    """RETRAINER_NAMESPACES: namespaces to watch, separated by commas; the pod's own if unset."""
+    lease_namespace: str
+    """RETRAINER_LEASE_NAMESPACE: where the leader's Lease lies; the first watched namespace if unset."""
+    lease_name: str
+    """RETRAINER_LEASE_NAME: `retrainer-operator` if unset."""
+    lease_seconds: int
+    """RETRAINER_LEASE_SECONDS: how long a leader may be silent before another takes over; 15 if unset."""
+    identity: str
+    """POD_NAME, or host name and process id: who holds the Lease."""
+    data_root: Path | None
+    """RETRAINER_DATA_ROOT: folder below which SQLite sources may lie; without it they are refused."""
+    trainer_image: str
+    """RETRAINER_TRAINER_IMAGE: image of runs that name none."""
+    bind_address: str
+    """RETRAINER_BIND_ADDRESS: where probes and metrics are served; all addresses if unset."""
+    health_port: int
+    """RETRAINER_HEALTH_PORT: /healthz, /readyz and /metrics; 8080 if unset, 0 picks a free one."""
+    source_timeout_seconds: float
+    """RETRAINER_SOURCE_TIMEOUT_SECONDS: hard limit of one read of a source; 30 if unset."""
+    resync_seconds: float
+    """RETRAINER_RESYNC_SECONDS: every object is looked at this often without any event; 300 if unset."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Raises ValueError naming the variable when a value cannot be used."""
+        namespaces = tuple(n.strip() for n in environment.get("RETRAINER_NAMESPACES", "").split(",") if n.strip())
+        namespaces = namespaces or (_own_namespace(environment),)
+        root = environment.get("RETRAINER_DATA_ROOT")
+        return cls(
+            namespaces=namespaces,
+            lease_namespace=environment.get("RETRAINER_LEASE_NAMESPACE") or namespaces[0],
+            lease_name=environment.get("RETRAINER_LEASE_NAME", "retrainer-operator"),
+            lease_seconds=int(_number(environment, "RETRAINER_LEASE_SECONDS", 15)),
+            identity=environment.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
+            data_root=Path(root) if root else None,
+            trainer_image=environment.get("RETRAINER_TRAINER_IMAGE", "retrainer/trainer:0.1.0"),
+            bind_address=environment.get("RETRAINER_BIND_ADDRESS", "0.0.0.0"),
+            health_port=int(_number(environment, "RETRAINER_HEALTH_PORT", 8080)),
+            source_timeout_seconds=_number(environment, "RETRAINER_SOURCE_TIMEOUT_SECONDS", 30),
+            resync_seconds=_number(environment, "RETRAINER_RESYNC_SECONDS", 300),
+        )
+
+
+def _own_namespace(environment: Mapping[str, str]) -> str:
+    if environment.get("POD_NAMESPACE"):
+        return environment["POD_NAMESPACE"]
+    mounted = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    return mounted.read_text(encoding="utf-8").strip() if mounted.exists() else "default"
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, not {text!r}") from None
+    if value < 0:
+        raise ValueError(f"{name} must not be negative")
+    return value
