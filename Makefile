@@ -1,0 +1,101 @@
+# Commands for people and for CI. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .tools/bin/uv
+UV_VERSION := 0.13.9
+STORY ?= promote
+KEEP ?=
+CLUSTER ?= devcluster
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: check-machine
+check-machine:
+	@$(PYTHON) devcluster/check_machine.py
+
+$(UV):
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+# The virtual environment: exactly the pinned and hashed set, plus this repository, editable.
+$(VENV)/.ready: requirements/dev.txt pyproject.toml | $(UV)
+	@echo "Installing the Python environment into $(VENV) …"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.PHONY: install
+install: check-machine $(VENV)/.ready ## Install everything the other commands need
+
+.PHONY: demo
+demo: install ## The whole loop on real data (STORY=promote|bad-candidate, KEEP=1 leaves the cluster up)
+	@$(BIN)/python -m demo --story $(STORY) --cluster $(CLUSTER) $(if $(KEEP),--keep)
+
+.PHONY: test
+test: install postgres ## All tests, on a real control plane and a real PostgreSQL
+	@$(BIN)/python -m pytest tests --ignore=tests/perf
+
+.PHONY: test-unit
+test-unit: install ## The fast tests: no cluster, no database
+	@$(BIN)/python -m pytest tests/unit
+
+.PHONY: test-perf
+test-perf: install ## Measure the operator on a real control plane
+	@$(BIN)/python -m pytest tests/perf -s --timeout=1800
+
+.PHONY: verify
+verify: install ## Generated files are current; style, types and import rules hold
+	@$(BIN)/python -m retrainer.crdgen .
+	@changes="$$(git status --porcelain -- crds docs/reference)"; if [ -n "$$changes" ]; then \
+	  echo "Generated files differ from what is committed; run 'make generate' and commit:"; echo "$$changes"; \
+	  git --no-pager diff --stat -- crds docs/reference; exit 1; fi
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >/tmp/retrainer-imports.$$$$ || { cat /tmp/retrainer-imports.$$$$; exit 1; }; \
+	  tail -3 /tmp/retrainer-imports.$$$$; rm -f /tmp/retrainer-imports.$$$$
+
+.PHONY: generate
+generate: install ## Write crds/ and docs/reference/ from the API models
+	@$(BIN)/python -m retrainer.crdgen .
+
+.PHONY: cluster
+cluster: install ## Start a Kubernetes control plane with a node agent and a gateway
+	@$(BIN)/python -m devcluster up
+
+.PHONY: cluster-down
+cluster-down: ## Stop it
+	@$(BIN)/python -m devcluster down
+
+.PHONY: images
+images: ## Build the container images (needs a container engine)
+	@command -v docker >/dev/null && docker info >/dev/null 2>&1 || { \
+	  echo "make images needs a running container engine (docker); none answers on this machine."; exit 1; }
+	docker build -f operator/Dockerfile -t retrainer/operator:0.1.0 .
+	docker build -f trainer-image/Dockerfile -t retrainer/trainer:0.1.0 .
+
+# Pins with hashes and without the addresses of package indexes.
+COMPILE = $(UV) pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate --quiet
+
+.PHONY: requirements
+requirements: $(UV) ## Pin the dependencies anew
+	@$(COMPILE) --extra operator -o requirements/operator.txt
+	@$(COMPILE) --extra trainer-tabular -o requirements/trainer-tabular.txt
+	@$(COMPILE) --extra trainer-tabular --extra trainer-text -o requirements/trainer-text.txt
+	@$(COMPILE) --extra operator --extra trainer-tabular --extra dev -o requirements/dev.txt
+
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing PostgreSQL for the tests …"; apt-get -qq update; \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y postgresql >/dev/null; \
+	  else echo "The tests need PostgreSQL's server (Debian, Ubuntu: sudo apt-get install postgresql)."; exit 1; fi; }
