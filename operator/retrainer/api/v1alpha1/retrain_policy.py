@@ -264,6 +264,8 @@ class SnapshotFacts(StatusModel):
     """SHA-256 over its rows."""
     trained_through: Time | None = None
     """Time of the latest row learnt from."""
+    window_end: Time | None = None
+    """Records up to this were looked at; newSamples counts later ones."""
     records: int | None = None
     """Rows."""
 
@@ -328,6 +330,8 @@ class Revision(StatusModel):
     """Since when."""
     reason: Annotated[str, Field(max_length=63)] | None = None
     """Why, one word."""
+    incremental_chain: int | None = None
+    """Incremental runs in a row that led to it."""
     snapshot: SnapshotFacts | None = None
     """What it was trained on."""
     metrics: Annotated[tuple[NamedValue, ...], Field(max_length=20), ListMap()] | None = None
@@ -379,6 +383,17 @@ class LastRun(StatusModel):
     """When."""
 
 
+class PendingRun(StatusModel):
+    """A run that is announced and about to be created; its number is taken."""
+
+    name: ObjectName
+    """Name of the run."""
+    revision: int
+    """Number of the revision that it may become."""
+    strategy: Strategy
+    """Its strategy."""
+
+
 class RetrainPolicyStatus(ObjectStatus):
     """How the model fares."""
 
@@ -392,6 +407,8 @@ class RetrainPolicyStatus(ObjectStatus):
     """What the triggers say."""
     triggered: Annotated[str, Field(max_length=253)] | None = None
     """The triggers that have fired, for the TRIGGERED column."""
+    pending_run: PendingRun | None = None
+    """Announced before it is created, so that an interrupted pass never makes a second one."""
     active_run: ObjectName | None = None
     """The run under way."""
     active_experiment: ObjectName | None = None
@@ -455,6 +472,14 @@ class PolicyReason(StrEnum):
     """Revision Rejected: the experiment kept the baseline."""
     ROLLED_BACK = "RolledBack"
     """Revision: a person rolled back."""
+    GATES_FAILED = "GatesFailed"
+    """Revision Rejected: a gate did not pass."""
+    CHAMPION_CHANGED = "ChampionChanged"
+    """Revision Rejected: it was compared with a champion that is no longer in service."""
+    CREATING = "Creating"
+    """Reconciling=True: Deployments, Services or the route are being created."""
+    WAITING = "Waiting"
+    """Reconciling=True: remains of an earlier policy of this name are being removed."""
     SUPERSEDED = "Superseded"
     """Revision Retired: another one became champion."""
 
