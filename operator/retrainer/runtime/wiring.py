@@ -41,9 +41,9 @@ class Wiring:
                 if _in(policy, namespace) and name in _names(policy["spec"].get("sourceRefs")):
                     yield RETRAIN_POLICY, key_of(policy)
             for run in self._cache.all(TRAINING_RUN):
-                if _in(run, namespace) and not _is_done(run):
-                    if name in _names(run["spec"]["data"].get("sourceRefs")):
-                        yield TRAINING_RUN, key_of(run)
+                refers = name in _names(run["spec"]["data"].get("sourceRefs"))
+                if refers and _in(run, namespace) and not _is_done(run):
+                    yield TRAINING_RUN, key_of(run)
         if resource is RETRAIN_POLICY:
             for experiment in self._cache.all(AB_EXPERIMENT):
                 reference = experiment["spec"]["traffic"].get("policyRef") or {}
