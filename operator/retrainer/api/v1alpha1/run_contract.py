@@ -139,6 +139,8 @@ class StageResult(StatusModel):
     artifact: ArtifactNumbers | None = None
     result_digest: str | None = None
     """SHA-256 of result.json beside the artifact."""
+    percent: int | None = None
+    """How far it got; told when interrupted (exit 75), so that interruptions without progress are noticed."""
 
 
 class ProgressLine(StatusModel):
