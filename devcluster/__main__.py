@@ -41,7 +41,8 @@ def status(arguments: argparse.Namespace) -> None:
     print(f"running in {cluster.state_dir}")
     print(f"kubeconfig {cluster.kubeconfig}")
     print(f"server     {cluster.server}")
-    print(f"gateway    {cluster.gateway_url}")
+    if cluster.has_gateway:
+        print(f"gateway    {cluster.gateway_url}")
 
 
 def kubeconfig(arguments: argparse.Namespace) -> None:

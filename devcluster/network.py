@@ -92,7 +92,8 @@ def _overlaps(number: int, occupied: Iterable[ipaddress.IPv4Network]) -> bool:
 
 def _networks_of_this_machine() -> Iterable[ipaddress.IPv4Network]:
     """Networks of real interfaces and routes, such as those of another Kubernetes on this machine."""
-    completed = subprocess.run(["ip", "-j", "route", "show", "table", "all"], capture_output=True, text=True)
+    command = ["ip", "-j", "route", "show", "table", "all"]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
     if completed.returncode != 0 or not completed.stdout.strip():
         return
     for route in json.loads(completed.stdout):
@@ -104,7 +105,7 @@ def _networks_of_this_machine() -> Iterable[ipaddress.IPv4Network]:
 
 def _ip(arguments: list[str]) -> None:
     try:
-        completed = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+        completed = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise DevclusterError("`ip` is missing: install iproute2") from None
     if completed.returncode != 0:

@@ -40,7 +40,8 @@ def start(
             env={**os.environ, **(environment or {})},
             pass_fds=pass_fds,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
+            # Safe: the supervisor has one thread.
+            preexec_fn=die_with_parent(),  # noqa: PLW1509
         )
 
 

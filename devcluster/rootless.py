@@ -30,7 +30,8 @@ def is_needed() -> bool:
 def check() -> None:
     """Raise when this machine does not let ordinary users make namespaces."""
     try:
-        completed = subprocess.run([*ENTER, "ip", "link", "set", "lo", "up"], capture_output=True, text=True)
+        command = [*ENTER, "ip", "link", "set", "lo", "up"]
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
         problem = completed.stderr.strip() if completed.returncode else ""
     except FileNotFoundError:
         problem = "`unshare` (util-linux) is missing"

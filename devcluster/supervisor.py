@@ -6,6 +6,7 @@ and the cluster stops.
 """
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -149,8 +150,9 @@ def choose_facts(layout: Layout, pod_range: int) -> Facts:
     last = last_facts(layout)
     if last is not None and last.pod_range == pod_range and network.are_free(last.ports):
         return last
-    ports = network.free_ports(8)
-    return Facts(*ports, pod_range)
+    names = [field.name for field in dataclasses.fields(Facts) if field.name.endswith("_port")]
+    ports = dict(zip(names, network.free_ports(len(names)), strict=True))
+    return Facts(**ports, pod_range=pod_range)
 
 
 def last_facts(layout: Layout) -> Facts | None:
@@ -182,8 +184,14 @@ def _listen_for_the_end(stopping: asyncio.Event, dies_with_parent: bool) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     if dies_with_parent:
+        descriptor = sys.stdin.fileno()
+
+        def closed() -> None:
+            loop.remove_reader(descriptor)
+            stopping.set()
+
         # Nothing is ever written to the pipe: readable means that the other end is closed.
-        loop.add_reader(sys.stdin.fileno(), lambda: (loop.remove_reader(sys.stdin.fileno()), stopping.set()))
+        loop.add_reader(descriptor, closed)
 
 
 def main() -> int:
