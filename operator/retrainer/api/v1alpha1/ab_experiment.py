@@ -202,8 +202,22 @@ class Metric(SpecModel):
     """Requests without feedback: left out, or counted as 0; Exclude if unset."""
 
 
+_EXPERIMENT_RULES = (
+    Rule(
+        "self.metrics.exists_one(m, m.role == 'Primary')",
+        "exactly one metric must have role Primary: it decides",
+    ),
+    Rule(
+        "self.minimumDurationSeconds < self.maximumDurationSeconds",
+        "minimumDurationSeconds must be less than maximumDurationSeconds",
+    ),
+)
+
+
 class PromotionExperiment(SpecModel):
     """The settings of an experiment that a policy starts."""
+
+    model_config = ConfigDict(json_schema_extra=validations(*_EXPERIMENT_RULES))
 
     ramp: Ramp
     """How the candidate's share grows."""
@@ -215,7 +229,9 @@ class PromotionExperiment(SpecModel):
     """One Primary and any number of Guardrails."""
     alpha: ErrorRate = "0.05"
     """Probability of promoting a candidate that is not better, at most."""
-    power: Fraction = "0.8"
+    power: Annotated[
+        Fraction, cel("double(self) >= 0.5 && double(self) < 1.0", "must be from 0.5 to below 1")
+    ] = "0.8"
     """Probability of finding an effect of minimumDetectableEffect; used by the plan."""
     minimum_detectable_effect: Annotated[
         Fraction, cel("double(self) > 0.0", "must be above 0")
@@ -228,22 +244,28 @@ class PromotionExperiment(SpecModel):
     on_inconclusive: Literal["KeepBaseline", "Hold"] = "KeepBaseline"
     """What to do when undecided: end, or wait for a person."""
 
-    model_config = ConfigDict(
-        json_schema_extra=validations(
-            Rule(
-                "self.metrics.exists_one(m, m.role == 'Primary')",
-                "exactly one metric must have role Primary: it decides",
-            ),
-            Rule(
-                "self.minimumDurationSeconds < self.maximumDurationSeconds",
-                "minimumDurationSeconds must be less than maximumDurationSeconds",
-            ),
-        )
-    )
-
 
 class ABExperimentSpec(PromotionExperiment):
     """One comparison of two running models."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            *_EXPERIMENT_RULES,
+            Rule(
+                "self.baseline.serviceRef.name != self.candidate.serviceRef.name || "
+                "self.baseline.serviceRef.port != self.candidate.serviceRef.port",
+                "baseline and candidate must have different Services: the route divides the traffic between them",
+            ),
+            Rule(
+                "has(self.baseline.model.revision) && has(self.candidate.model.revision) ? "
+                "self.baseline.model.revision != self.candidate.model.revision : "
+                "!has(self.baseline.model.digest) || !has(self.candidate.model.digest) || "
+                "self.baseline.model.digest != self.candidate.model.digest",
+                "baseline and candidate name the same model: outcomes could not be attributed; give each its "
+                "revision or digest",
+            ),
+        )
+    )
 
     suspend: bool = False
     """Hold the weight and promote nothing while true; guardrails still stop it."""

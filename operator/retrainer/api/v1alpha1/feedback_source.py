@@ -21,6 +21,7 @@ from retrainer.api.v1alpha1.schema import (
     SpecModel,
     StatusModel,
     Time,
+    cel,
     exactly_one,
     validations,
 )
@@ -47,7 +48,14 @@ class SQLite(SpecModel):
 
     model_config = ConfigDict(json_schema_extra=validations(_TABLE_OR_QUERY))
 
-    path: Annotated[str, Field(min_length=1, max_length=255)]
+    path: Annotated[
+        str,
+        Field(min_length=1, max_length=255),
+        cel(
+            "!self.startsWith('/') && !self.split('/').exists(p, p == '..')",
+            "path must be relative to the data root and must not contain '..', for example feedback.db",
+        ),
+    ]
     """Path of the file, relative to the data root (RETRAINER_DATA_ROOT); opened read-only."""
     table: Annotated[str, Field(min_length=1, max_length=127)] | None = None
     """Table or view."""
@@ -57,6 +65,15 @@ class SQLite(SpecModel):
 
 class Feature(SpecModel):
     """One input of a tabular model."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "!has(self.categories) || (has(self.type) && self.type == 'Categorical')",
+                "categories belong to a feature of type Categorical",
+            )
+        )
+    )
 
     name: ItemName
     """Name of the feature."""
@@ -130,6 +147,16 @@ Votes = Annotated[
 
 class Thumbs(SpecModel):
     """Values that mean approval, indifference and disapproval; any other value is quarantined."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "!self.positive.exists(v, v in self.negative) && "
+                "(!has(self.neutral) || !self.neutral.exists(v, v in self.positive || v in self.negative))",
+                "a value can be only one of positive, neutral and negative",
+            )
+        )
+    )
 
     positive: Annotated[Votes, Field(min_length=1)]
     """Values of approval."""

@@ -13,6 +13,7 @@ from retrainer.api.v1alpha1.kind import Kind
 from retrainer.api.v1alpha1.schema import (
     ArtifactUri,
     Atomic,
+    Cel,
     Decimal,
     Digest,
     Fraction,
@@ -30,11 +31,13 @@ from retrainer.api.v1alpha1.schema import (
     validations,
 )
 from retrainer.api.v1alpha1.training_parts import (
+    GATES_NAME_TARGETS,
     DataSelection,
     Gate,
     JobSettings,
     Method,
     Output,
+    SourceRefs,
     Strategy,
 )
 
@@ -81,11 +84,22 @@ class Schedule(SpecModel):
     cron: Annotated[
         str,
         Field(min_length=9, max_length=64),
-        cel(
-            "self.trim().split(' ').filter(f, f != '').size() == 5",
-            "cron must have five fields: minute, hour, day of month, month, day of week (no seconds)",
+        Cel(
+            (
+                Rule(
+                    "self.trim().split(' ').filter(f, f != '').size() == 5",
+                    "cron must have five fields: minute, hour, day of month, month, day of week (no seconds)",
+                ),
+                Rule(
+                    "self.trim().split(' ').filter(f, f != '').all(f, f.matches("
+                    "'^([*]|[0-9]{1,2}|[a-zA-Z]{3})(-([0-9]{1,2}|[a-zA-Z]{3}))?(/[0-9]{1,2})?"
+                    "(,([*]|[0-9]{1,2}|[a-zA-Z]{3})(-([0-9]{1,2}|[a-zA-Z]{3}))?(/[0-9]{1,2})?)*$'))",
+                    "each field of cron must be *, a number, a name (mon, jan), a range (1-5), a step (*/15) or a "
+                    "list of these",
+                ),
+            )
         ),
-        ]
+    ]
     """Minute, hour, day of month, month, day of week: "0 2 * * 1"."""
     time_zone: Annotated[str, Field(max_length=63)] | None = None
     """IANA time zone: Europe/Berlin; Etc/UTC if unset."""
@@ -129,7 +143,12 @@ class StrategyCondition(SpecModel):
             Rule(
                 "has(self.triggered) || has(self.championAgeAtLeastDays) || has(self.championAgeAtMostDays)",
                 "set triggered, championAgeAtLeastDays or championAgeAtMostDays",
-            )
+            ),
+            Rule(
+                "!has(self.championAgeAtLeastDays) || !has(self.championAgeAtMostDays) || "
+                "self.championAgeAtLeastDays <= self.championAgeAtMostDays",
+                "championAgeAtLeastDays must not exceed championAgeAtMostDays: no champion could match",
+            ),
         )
     )
 
@@ -159,6 +178,8 @@ class PolicyData(DataSelection):
 
 class Training(SpecModel):
     """What a run is made of."""
+
+    model_config = ConfigDict(json_schema_extra=validations(GATES_NAME_TARGETS))
 
     data: PolicyData
     """Which feedback becomes the data set."""
@@ -233,7 +254,7 @@ class RetrainPolicySpec(SpecModel):
     """No new run or experiment while true; route and Deployments are left alone."""
     model: PolicyModel
     """The model."""
-    source_refs: Annotated[tuple[ObjectRef, ...], Field(min_length=1, max_length=8), Atomic()]
+    source_refs: SourceRefs
     """The FeedbackSources that triggers look at."""
     triggers: Annotated[tuple[Trigger, ...], Field(min_length=1, max_length=32), ListMap()]
     """Reasons to retrain."""

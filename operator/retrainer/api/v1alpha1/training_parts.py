@@ -34,10 +34,31 @@ class Strategy(StrEnum):
     """Start anew."""
 
 
+SourceRefs = Annotated[
+    tuple[ObjectRef, ...],
+    Field(min_length=1, max_length=8),
+    Atomic(),
+    cel(
+        "self.all(a, self.exists_one(b, b.name == a.name))",
+        "names a FeedbackSource twice: its records would count twice",
+    ),
+]
+"""FeedbackSources of the same namespace."""
+
+
 class DataSelection(SpecModel):
     """Which feedback becomes the data set, and how it is divided."""
 
-    source_refs: Annotated[tuple[ObjectRef, ...], Field(min_length=1, max_length=8), Atomic()]
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "!has(self.maximumSamples) || self.minimumSamples <= self.maximumSamples",
+                "maximumSamples must not be less than minimumSamples: no run could have enough rows",
+            )
+        )
+    )
+
+    source_refs: SourceRefs
     """The FeedbackSources to read."""
     minimum_samples: Annotated[int, Field(ge=1, le=100_000_000)] = 100
     """Fewer usable rows than this: the run ends with InsufficientData."""
@@ -163,12 +184,29 @@ class Gate(SpecModel):
     """Train even where the gate could hardly pass an equal candidate."""
 
 
+GATES_NAME_TARGETS = Rule(
+    "!has(self.gates) || !has(self.method.xgboost) || self.gates.all(g, !has(g.target) || "
+    "self.method.xgboost.targets.exists(t, t.name == g.target))",
+    "gates: target names a target that method does not train",
+)
+
+Quantity = Annotated[
+    str,
+    Field(min_length=1, max_length=16),
+    cel(
+        "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
+        'must be a positive quantity of Kubernetes, for example "4", "500m" or "16Gi"',
+    ),
+]
+"""An amount of processors or memory."""
+
+
 class Resources(SpecModel):
     """What the training container asks for (requests and limits alike)."""
 
-    cpu: Annotated[str, Field(max_length=16)] | None = None
+    cpu: Quantity | None = None
     """Processors: "4" or "500m"."""
-    memory: Annotated[str, Field(max_length=16)] | None = None
+    memory: Quantity | None = None
     """Memory: "16Gi"."""
     gpu: Annotated[int, Field(ge=0, le=64)] | None = None
     """Number of GPUs; only the training Job asks for them."""
@@ -219,7 +257,15 @@ class JobSettings(SpecModel):
     """Taints that are tolerated."""
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pods."""
-    volume_claims: Annotated[tuple[VolumeClaim, ...], Field(max_length=8), Atomic()] | None = None
+    volume_claims: Annotated[
+        tuple[VolumeClaim, ...],
+        Field(max_length=8),
+        Atomic(),
+        cel(
+            "self.all(a, self.exists_one(b, b.mountPath == a.mountPath))",
+            "two claims cannot be mounted at the same mountPath",
+        ),
+    ] | None = None
     """Claims for sources, artifacts and caches. SQLite paths are relative to the first one."""
     active_deadline_seconds: Annotated[int, Field(ge=30, le=2_592_000)] = 86_400
     """A Job that runs longer than this fails with DeadlineExceeded."""
@@ -237,5 +283,3 @@ class Output(SpecModel):
         cel("self.endsWith('/')", "must end with '/': artifacts are written below it"),
     ]
     """A folder; artifacts are written below it under their digest."""
-
-

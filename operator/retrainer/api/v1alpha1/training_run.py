@@ -26,6 +26,7 @@ from retrainer.api.v1alpha1.schema import (
     validations,
 )
 from retrainer.api.v1alpha1.training_parts import (
+    GATES_NAME_TARGETS,
     DataSelection,
     Gate,
     JobSettings,
@@ -85,7 +86,8 @@ class TrainingRunSpec(SpecModel):
             Rule(
                 "self.strategy != 'Incremental' || has(self.champion)",
                 "an Incremental run continues from the champion: set champion, or use strategy Full",
-            )
+            ),
+            GATES_NAME_TARGETS,
         )
     )
 
