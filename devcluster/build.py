@@ -93,11 +93,8 @@ def _compile(folder: Path, package: str, linker_flags: str, target: Path, expect
     started = time.monotonic()
     _say(f"building {target.name} (first time: {expected}) …")
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    _go(
-        ["build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", linker_flags]
-        + ["-o", str(unfinished), package],
-        cwd=folder,
-    )
+    settings = ["-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", linker_flags]
+    _go(["build", *settings, "-o", str(unfinished), package], cwd=folder)
     unfinished.replace(target)
     _say(f"built {target.name} in {time.monotonic() - started:.0f} s")
 

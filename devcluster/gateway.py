@@ -80,9 +80,9 @@ def start_contour(layout: Layout, options: Options, facts: Facts) -> subprocess.
 def start_envoy(layout: Layout, options: Options, facts: Facts) -> subprocess.Popen[bytes]:
     """The proxy. Its administration socket has a relative name, because such names are limited to 108 bytes."""
     bootstrap = layout.state_dir / "envoy.json"
+    flags = ["--admin-address=envoy-admin.sock", "--xds-address=127.0.0.1", f"--xds-port={facts.xds_port}"]
     subprocess.run(
-        [options.contour_binary, "bootstrap", "--admin-address=envoy-admin.sock", "--xds-address=127.0.0.1"]
-        + [f"--xds-port={facts.xds_port}", "--namespace=projectcontour", str(bootstrap)],
+        [options.contour_binary, "bootstrap", *flags, "--namespace=projectcontour", str(bootstrap)],
         check=True,
         capture_output=True,
     )

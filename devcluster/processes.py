@@ -41,7 +41,7 @@ def start(
             pass_fds=pass_fds,
             start_new_session=True,
             # Safe: the supervisor has one thread.
-            preexec_fn=die_with_parent(),  # noqa: PLW1509
+            preexec_fn=die_with_parent(),
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import marshal
 import os
 import signal
 import subprocess
@@ -62,8 +63,9 @@ class Attempt:
     def start(self, argv: Sequence[str], environment: Mapping[str, str], cwd: Path, lifeline: int) -> None:
         """Hand the container to a shim of its own."""
         spec = {"argv": list(argv), "env": dict(environment), "cwd": str(cwd), "log": str(self.log)}
-        write_json(self.directory / "spec.json", spec)
-        (self.directory / "spec.json").chmod(0o600)
+        path = self.directory / "spec"
+        path.touch(mode=0o600)
+        path.write_bytes(marshal.dumps(spec))
         with (self.directory / "shim.log").open("wb") as output:
             self._shim = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(SHIM), str(self.directory), str(lifeline)],
@@ -98,7 +100,8 @@ class Attempt:
     @property
     def specification(self) -> dict[str, Any]:
         """What was executed: `argv`, `env` and `cwd`."""
-        return self._read("spec.json") or {"argv": [], "env": {}, "cwd": "/"}
+        specification: dict[str, Any] = marshal.loads((self.directory / "spec").read_bytes())
+        return specification
 
     @property
     def is_finished(self) -> bool:
@@ -126,7 +129,14 @@ class Attempt:
         if found is None:
             at = self.directory.stat().st_mtime
             return Exit(137, at, at, "its process is gone without an exit status", killed=True, lost=True)
-        return Exit(found["code"], found["startedAt"], found["finishedAt"], found["problem"], killed)
+        problem = self.directory / "problem"
+        return Exit(
+            code=found["code"],
+            started=found["startedAt"],
+            finished=found["finishedAt"],
+            problem=problem.read_text() if problem.exists() else "",
+            killed=killed,
+        )
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
