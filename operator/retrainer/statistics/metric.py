@@ -193,9 +193,7 @@ def _bet_on_response(state: MetricState, weight: float, candidate: ArmSums, base
 def _cells(candidate: ArmSums, baseline: ArmSums) -> Any:
     from retrainer.statistics import betting
 
-    return betting.Cells(
-        candidate.total, candidate.n - candidate.total, baseline.total, baseline.n - baseline.total
-    )
+    return betting.Cells(candidate.total, candidate.n - candidate.total, baseline.total, baseline.n - baseline.total)
 
 
 def _grown(capital: Capital, growth: Any) -> Capital:
@@ -234,8 +232,7 @@ def state_from_json(data: dict[str, Any]) -> MetricState:
         baseline=ArmSums.from_json(data["baseline"]),
         overlap=Score(*(float(x) for x in data["overlap"])),
         strata=Score(*(float(x) for x in data["strata"])),
-        stratum=stratum
-        and (float(stratum[0]), ArmSums.from_json(stratum[1]), ArmSums.from_json(stratum[2])),
+        stratum=stratum and (float(stratum[0]), ArmSums.from_json(stratum[1]), ArmSums.from_json(stratum[2])),
         capital=tuple(tuple(float(x) for x in row) for row in data["capital"]),
         response=tuple(tuple(float(x) for x in row) for row in data["response"]),
     )

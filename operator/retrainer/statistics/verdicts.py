@@ -108,9 +108,7 @@ def _evidence(plan: MetricPlan, state: MetricState) -> _Evidence:
     deltas = [grid_delta(plan, i) for i in range(GRID)]
     return _Evidence(
         tuple(overlap.log_evidence(score, d, plan.alpha, planned) for d in deltas),
-        tuple(
-            overlap.log_evidence(mirrored, -d, _level_below(plan, i), planned) for i, d in enumerate(deltas)
-        ),
+        tuple(overlap.log_evidence(mirrored, -d, _level_below(plan, i), planned) for i, d in enumerate(deltas)),
     )
 
 

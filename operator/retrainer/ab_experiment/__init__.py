@@ -1,0 +1,1 @@
+"""ABExperiment: shifts traffic to a candidate only as far as evidence, written down first, allows."""

@@ -1,0 +1,227 @@
+"""One pass over a running experiment: requests, route, arms, windows, rules; each step adds lines to a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from retrainer.ab_experiment import words
+from retrainer.ab_experiment.children import backends
+from retrainer.ab_experiment.counting import Circumstances, findings, judge, pending, window_line
+from retrainer.ab_experiment.input import ExperimentInput
+from retrainer.ab_experiment.ledger import Ledger, append
+from retrainer.ab_experiment.rules import Outcome
+from retrainer.ab_experiment.state import iso
+from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
+from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
+from retrainer.plan import Event
+from retrainer.requests import pending_request, refused_request
+from retrainer.routing import httproute
+from retrainer.routing.httproute import RouteState
+
+ACTIONS = frozenset({"promote", "abort", "pause", "resume"})
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What this pass has made of the ledger so far, and what it will tell."""
+
+    ledger: Ledger
+    paused: bool
+    outcome: Outcome
+    events: tuple[Event, ...] = ()
+
+    @property
+    def decided(self) -> bool:
+        """Whether the verdict is in."""
+        return self.ledger.state.decision is not None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the steps look at."""
+
+    seen: ExperimentInput
+    spec: ABExperimentSpec
+    route: RouteState
+    now: datetime
+
+    @property
+    def at(self) -> str:
+        """The time of this pass, for a line."""
+        return iso(self.now.timestamp())
+
+    @property
+    def arms(self) -> str | None:
+        """What is wrong with the arms."""
+        return arms_problem(self.seen)
+
+    @property
+    def source(self) -> str | None:
+        """What is wrong with the outcomes' source or another reference."""
+        problem = self.seen.missing or self.seen.source_problem
+        return f"outcomes cannot be read, the weight is held: {problem}" if problem else None
+
+
+Step = Callable[[Draft, Scene], Draft]
+
+
+def pass_over(draft: Draft, scene: Scene) -> Draft:
+    """The draft after all steps; once there is a verdict nothing is added to it."""
+    for step in (_handle_request, _follow_route, _guard_arms, _count_windows, _judge_now):
+        if not draft.decided:
+            draft = step(draft, scene)
+    return draft
+
+
+def arms_problem(seen: ExperimentInput) -> str | None:
+    """Why traffic cannot be split now."""
+    broken = [arm.message for arm in (seen.baseline, seen.candidate) if not arm.ready]
+    return f"{'; '.join(broken)}; users stay on the baseline" if broken else None
+
+
+def observed_route(seen: ExperimentInput) -> RouteState:
+    """What the gateways make of the route that carries the weights."""
+    return httproute.observe(seen.route, seen.parent_refs)
+
+
+def carries(route: RouteState, spec: ABExperimentSpec, weight: int) -> bool:
+    """Whether the gateways carry exactly this candidate weight."""
+    return route.carries({b.service: b.weight for b in backends(spec, weight)})
+
+
+def _handle_request(draft: Draft, scene: Scene) -> Draft:
+    complaint = refused_request(scene.seen.obj, ACTIONS)
+    if complaint:
+        draft = _tell(draft, Event("RequestRefused", complaint, "Warning"))
+    request = pending_request(scene.seen.obj, ACTIONS)
+    if request is None:
+        return draft
+    if request.action in ("pause", "resume"):
+        pause = request.action == "pause"
+        told = Event("Paused", "the weight is held by request") if pause else Event("Resumed", "by request")
+        return replace(_tell(draft, told), paused=pause)
+    if request.action == "abort":
+        return decide_it(draft, scene, Outcome("KeepBaseline", Reason.MANUAL_ABORT, "aborted by request"))
+    if not scene.seen.candidate.ready:
+        message = f"not promoted: {scene.seen.candidate.message}; ask again with a new id when it is ready"
+        return _tell(draft, Event("RequestRefused", message, "Warning"))
+    return decide_it(draft, scene, Outcome("PromoteCandidate", Reason.MANUAL_PROMOTE, "promoted by request"))
+
+
+def _follow_route(draft: Draft, scene: Scene) -> Draft:
+    """Note when the announced weight becomes effective, and when it no longer is."""
+    state = draft.ledger.state
+    if state.weight == 0:
+        return draft
+    announced = (scene.seen.obj.get("status") or {}).get("weightPercent") == state.weight
+    effective = announced and carries(scene.route, scene.spec, state.weight)
+    if effective and state.applied is None:
+        return _add(draft, {"kind": "applied", "at": scene.at, "weightPercent": state.weight})
+    if not effective and state.applied is not None:
+        draft = _add(draft, {"kind": "disturbed", "at": scene.at, "reason": "RoutePending"})
+        message = f"the route no longer carries {state.weight} %; windows are left out until it does again"
+        return _tell(draft, Event("RouteDisturbed", message, "Warning"))
+    return draft
+
+
+def _guard_arms(draft: Draft, scene: Scene) -> Draft:
+    """Nobody is sent to a candidate that cannot answer; when it can again, the step goes on."""
+    state, seen = draft.ledger.state, scene.seen
+    step = draft.ledger.config.steps[state.step]
+    if state.weight and seen.baseline.ready and not seen.candidate.ready:
+        return _move(draft, scene, 0, state.step, Reason.ARM_NOT_READY.value, scene.arms or "")
+    if state.weight == 0 and seen.baseline.ready and seen.candidate.ready:
+        return _move(draft, scene, step.weight, state.step, "ArmsReady", "both arms are ready again")
+    return draft
+
+
+def _count_windows(draft: Draft, scene: Scene) -> Draft:
+    """Count what is due and was read, in order, and obey the rules after each window."""
+    maturity = draft.ledger.config.maturity_seconds
+    around = _circumstances(draft, scene, scene.arms)
+    while not draft.decided:
+        window = next(pending(draft.ledger), None)
+        if window is None or window.end + maturity >= scene.now.timestamp():
+            break
+        reading = scene.seen.readings.get(window.number)
+        if reading is None:
+            break
+        line, outcome = window_line(draft.ledger, window, reading, around)
+        draft = _obey(_add(draft, line), scene, outcome)
+    return draft
+
+
+def _judge_now(draft: Draft, scene: Scene) -> Draft:
+    """Time alone can decide too: the longest duration is over, the shortest has passed, a pause has ended."""
+    obstacle = scene.source or scene.arms
+    judged = _obey(draft, scene, judge(draft.ledger, _circumstances(draft, scene, obstacle)))
+    if judged.decided or judged.ledger is draft.ledger:
+        return judged
+    return replace(judged, outcome=judge(judged.ledger, _circumstances(judged, scene, obstacle)))
+
+
+def _circumstances(draft: Draft, scene: Scene, obstacle: str | None) -> Circumstances:
+    held = None
+    if draft.ledger.state.awaiting:
+        held = "undecided; a person is to end it with the request promote/<id> or abort/<id>"
+    elif scene.spec.suspend:
+        held = "held while spec.suspend is set; guardrails still stop it"
+    elif draft.paused:
+        held = "held by the request pause, until resume/<id>; guardrails still stop it"
+    return Circumstances(scene.now.timestamp(), obstacle, held)
+
+
+def _obey(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
+    """Do what the rules say; a draft remembers the last word for its status."""
+    draft = replace(draft, outcome=outcome)
+    if outcome.action == "NextStep":
+        state = draft.ledger.state
+        step = state.step + 1
+        return _move(draft, scene, draft.ledger.config.steps[step].weight, step, "StepDone", outcome.message)
+    if outcome.action == "Inconclusive" and scene.spec.on_inconclusive == "Hold":
+        draft = _add(draft, {"kind": "awaiting", "at": scene.at, "reason": outcome.reason.value})
+        return _tell(draft, Event("AwaitingDecision", _with_numbers(draft.ledger, outcome), "Warning"))
+    return draft if outcome.action == "Hold" else decide_it(draft, scene, outcome)
+
+
+def decide_it(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
+    """End it, with the evidence at this moment."""
+    weight = 100 if outcome.action == "PromoteCandidate" else 0
+    message = _with_numbers(draft.ledger, outcome)
+    line = {
+        "kind": "decision",
+        "at": scene.at,
+        "verdict": outcome.action,
+        "reason": outcome.reason.value,
+        "message": message,
+        "weightPercent": weight,
+    }
+    type_: Any = "Normal" if outcome.action == "PromoteCandidate" else "Warning"
+    return _tell(replace(_add(draft, line), outcome=outcome), Event(outcome.action, message, type_))
+
+
+def _move(draft: Draft, scene: Scene, weight: int, step: int, reason: str, why: str) -> Draft:
+    """Announce another weight."""
+    before = draft.ledger.state.weight
+    line = {"kind": "weight", "at": scene.at, "weightPercent": weight, "step": step, "reason": reason}
+    numbers = "; ".join(words.effect(name, f) for name, f in findings(draft.ledger).items() if f.units)
+    message = f"{before} → {weight} %: {why}" + (f" ({numbers})" if numbers else "")
+    event = Event("WeightRaised", message) if weight > before else Event("WeightLowered", message, "Warning")
+    return _tell(_add(draft, line), event)
+
+
+def _with_numbers(ledger: Ledger, outcome: Outcome) -> str:
+    numbers = "; ".join(words.effect(name, finding) for name, finding in findings(ledger).items())
+    state = ledger.state
+    return f"{outcome.message} ({numbers}; {state.count} windows, at {state.weight} %)"
+
+
+def _add(draft: Draft, line: dict[str, Any]) -> Draft:
+    return replace(draft, ledger=append(draft.ledger, line))
+
+
+def _tell(draft: Draft, event: Event) -> Draft:
+    return replace(draft, events=(*draft.events, event))

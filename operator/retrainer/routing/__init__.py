@@ -1,0 +1,1 @@
+"""Traffic providers: desired weights → objects to apply; observed objects → applied weights and health."""
