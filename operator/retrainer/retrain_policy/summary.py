@@ -1,0 +1,147 @@
+"""The conditions of a policy: how it fares, in a few lines that `kubectl describe` shows."""
+
+from __future__ import annotations
+
+from retrainer.api.v1alpha1.retrain_policy import PolicyReason, TriggerState
+from retrainer.api.v1alpha1.schema import Condition
+from retrainer.conditions import (
+    Conditions,
+    ConditionStatus,
+    set_condition,
+    set_reconciling,
+    set_settled,
+    set_stalled,
+    timestamp,
+)
+from retrainer.retrain_policy import route, start
+from retrainer.retrain_policy.arms import is_ready
+from retrainer.retrain_policy.draft import Draft, Trouble
+from retrainer.retrain_policy.triggers import evaluate as triggers
+
+Verdict = tuple[ConditionStatus, str, str]
+"""Status, reason and message of one condition."""
+
+
+def summarised(draft: Draft) -> Draft:
+    """Rule: the conditions say what this pass found."""
+    conditions: Conditions = [
+        c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in draft.status.conditions
+    ]
+    generation = draft.facts.policy["metadata"].get("generation")
+    for kind, verdict in (
+        ("Ready", _ready(draft)),
+        ("Triggered", _triggered(draft)),
+        ("Training", _training(draft)),
+        ("Experimenting", _experimenting(draft)),
+    ):
+        conditions = set_condition(conditions, kind, *verdict, draft.now, generation)
+    conditions = _progress(draft, conditions, generation)
+    return draft.with_status(
+        observed_generation=generation,
+        conditions=tuple(Condition.model_validate(c) for c in conditions),
+        triggered=_fired_names(draft),
+    )
+
+
+def stalled(draft: Draft, trouble: Trouble) -> Draft:
+    """The status as it was, with the one thing that a person must act on."""
+    conditions: Conditions = [
+        c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in draft.facts.before.conditions
+    ]
+    generation = draft.facts.policy["metadata"].get("generation")
+    conditions = set_condition(
+        conditions, "Ready", "False", trouble.reason, trouble.message, draft.now, generation
+    )
+    conditions = set_stalled(conditions, trouble.reason, trouble.message, draft.now, generation)
+    return draft.with_status(
+        observed_generation=generation, conditions=tuple(Condition.model_validate(c) for c in conditions)
+    )
+
+
+def _ready(draft: Draft) -> Verdict:
+    if draft.troubles:
+        return "False", draft.troubles[0].reason, _all_troubles(draft)
+    champion = draft.record.champion
+    if draft.spec.suspend:
+        return "True", PolicyReason.SUSPENDED, "spec.suspend is set: nothing new starts, traffic is left alone"
+    if champion is None:
+        return "True", PolicyReason.NO_CHAMPION, "no model yet: the first run that passes its gates becomes champion"
+    if draft.serving is None:
+        return "True", PolicyReason.READY, _with_notes(draft, f"revision {champion.revision} is champion")
+    if not is_ready(draft, champion.revision):
+        message = f"the Deployment of revision {champion.revision} is not available yet"
+        return "False", PolicyReason.SERVING_NOT_READY, message
+    complaint = route.complaint(draft)
+    if complaint is not None:
+        return "False", PolicyReason.ROUTE_NOT_READY, complaint
+    return "True", PolicyReason.READY, _with_notes(draft, f"revision {champion.revision} is champion and serves")
+
+
+def _triggered(draft: Draft) -> Verdict:
+    said = draft.status.triggers or ()
+    names = ", ".join(triggers.fired(said))
+    untrusted = start.untrusted_sources(draft)
+    if untrusted is not None:
+        return "Unknown", PolicyReason.DATA_UNTRUSTED, f"{untrusted}; nothing starts until it is"
+    if not triggers.reason_to_run(draft.spec, said):
+        return "False", PolicyReason.QUIET, _quiet_message(draft, names)
+    wait_until = draft.status.next_run_time
+    if wait_until is not None and draft.now < wait_until and draft.status.active_run is None:
+        return "True", PolicyReason.COOLDOWN, f"fired: {names}; no new run before {timestamp(wait_until)}"
+    return "True", PolicyReason.FIRED, f"fired: {names}"
+
+
+def _quiet_message(draft: Draft, names: str) -> str:
+    if names:
+        return f"fired: {names}; triggerMode All waits for the others"
+    said = draft.status.triggers or ()
+    unknown = ", ".join(t.name for t in said if t.state is TriggerState.UNKNOWN)
+    return f"no trigger has fired; not known: {unknown}" if unknown else "no trigger has fired"
+
+
+def _training(draft: Draft) -> Verdict:
+    if draft.status.active_run is not None:
+        return "True", PolicyReason.RUNNING, f"run {draft.status.active_run} is under way"
+    pending = draft.status.pending_run
+    if pending is not None:
+        return "True", PolicyReason.RUNNING, f"run {pending.name} is about to be created"
+    last = draft.status.last_run
+    return "False", PolicyReason.IDLE, f"last run {last.name}: {last.result}" if last else "no run yet"
+
+
+def _experimenting(draft: Draft) -> Verdict:
+    candidate = draft.candidate
+    if draft.status.active_experiment is not None and candidate is not None:
+        message = f"experiment {draft.status.active_experiment} is under way for revision {candidate.revision}"
+        return "True", PolicyReason.RUNNING, message
+    if candidate is not None:
+        return "Unknown", PolicyReason.PREPARING, f"revision {candidate.revision} is being made ready"
+    return "False", PolicyReason.IDLE, "no candidate"
+
+
+def _progress(draft: Draft, conditions: Conditions, generation: int | None) -> Conditions:
+    """kstatus: stalled, reconciling while children do not exist yet, or neither."""
+    if draft.troubles:
+        reason = draft.troubles[0].reason
+        return set_stalled(conditions, reason, _all_troubles(draft), draft.now, generation)
+    if draft.remains:
+        message = f"waits until {', '.join(draft.remains)} of an earlier policy of this name is removed"
+        return set_reconciling(conditions, PolicyReason.WAITING, message, draft.now, generation)
+    missing = draft.creating or (draft.facts.first_pass and ("what this policy owns",)) or ()
+    if missing:
+        return set_reconciling(
+            conditions, PolicyReason.CREATING, f"creating {', '.join(missing)}", draft.now, generation
+        )
+    return set_settled(conditions)
+
+
+def _fired_names(draft: Draft) -> str | None:
+    return ",".join(triggers.fired(draft.status.triggers or ()))[:253] or None
+
+
+def _with_notes(draft: Draft, message: str) -> str:
+    return "; ".join((message, *draft.notes))
+
+
+def _all_troubles(draft: Draft) -> str:
+    return "; ".join(t.message for t in draft.troubles)
