@@ -34,11 +34,13 @@ class Client:
         self.writes: Counter[tuple[str, str]] = Counter()
 
     @classmethod
-    async def connect(cls) -> Client:
-        """Credentials from KUBECONFIG, the pod's ServiceAccount, or ~/.kube/config, in this order."""
+    async def connect(cls, kubeconfig: str | None = None) -> Client:
+        """Credentials from `kubeconfig`, KUBECONFIG, the pod's ServiceAccount, or ~/.kube/config, in this order."""
         configuration = kube_client.Configuration()
-        if os.environ.get("KUBECONFIG") or not _SERVICE_ACCOUNT.exists():
-            await kube_config.load_kube_config(client_configuration=configuration)
+        # Read now: the library remembers KUBECONFIG as it was when it was imported.
+        named = kubeconfig or os.environ.get("KUBECONFIG")
+        if named or not _SERVICE_ACCOUNT.exists():
+            await kube_config.load_kube_config(config_file=named, client_configuration=configuration)
         else:
             # The loader's type stub allows None only; it accepts a configuration since release 30.
             kube_config.load_incluster_config(client_configuration=configuration)

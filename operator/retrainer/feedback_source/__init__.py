@@ -1,0 +1,1 @@
+"""FeedbackSource: reads its source at intervals and says what is in it."""

@@ -1,0 +1,170 @@
+"""Readings from sources: asked for and never awaited, so that no source can hold up a pass.
+
+`get` returns at once what is known: a value with its age, an error of the catalogue, or nothing yet. What is
+missing or stale is read in the background: one read at a time per source, each with the connector's own hard
+time-outs, in threads that only readings use. When a read ends, the object that asked is woken. What is kept here
+is a cache of the outside: losing it costs a read and decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from retrainer.feedback.connectors.protocol import Connector
+from retrainer.feedback.errors import SourceError, Unreachable
+
+_log = logging.getLogger(__name__)
+
+SourceKey = tuple[str, str]
+"""Namespace and name of a FeedbackSource."""
+
+_THREADS = 32
+_KEPT_PER_SOURCE = 64
+_RETRY_SECONDS = 5.0
+"""A failed read is not repeated sooner, whoever asks."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a source: `ask` is called with the connector, in a thread; `name` identifies the answer."""
+
+    name: Hashable
+    ask: Callable[[Connector], Any] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is known now. `value` and `error` are both None while nothing has been read yet."""
+
+    value: Any = None
+    error: SourceError | None = None
+    age_seconds: float = 0.0
+
+    @property
+    def pending(self) -> bool:
+        return self.value is None and self.error is None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """How to open a source now; another `fingerprint` means spec or credentials changed."""
+
+    fingerprint: Hashable
+    open: Callable[[], Connector]
+
+
+Owner = Hashable
+"""Whom to wake; opaque here."""
+
+
+class _Source:
+    def __init__(self) -> None:
+        self.fingerprint: Hashable = None
+        self.connector: Connector | None = None
+        self.answers: OrderedDict[Hashable, tuple[Reading, float]] = OrderedDict()
+        self.waiting: OrderedDict[Hashable, tuple[Question, set[Owner]]] = OrderedDict()
+        self.worker: asyncio.Task[None] | None = None
+
+
+class Readings:
+    """Answers of all sources. `load` says how to open a source and raises SourceError where that is impossible."""
+
+    def __init__(
+        self,
+        load: Callable[[SourceKey], Awaitable[Opened]],
+        wake: Callable[[Owner], None],
+        timeout_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._wake = wake
+        self._timeout = timeout_seconds
+        self._monotonic = monotonic
+        self._sources: dict[SourceKey, _Source] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="source")
+
+    def get(self, key: SourceKey, question: Question, owner: Owner, max_age_seconds: float | None) -> Reading:
+        """What is known of `question`; a read is started when there is no answer younger than `max_age_seconds`
+        (None: an answer never ages, as that of a closed window)."""
+        source = self._sources.setdefault(key, _Source())
+        known = source.answers.get(question.name)
+        if known is not None:
+            reading, at = known
+            age = self._monotonic() - at
+            limit = _RETRY_SECONDS if reading.error is not None else max_age_seconds
+            if limit is not None and age >= limit:
+                self._ask(key, source, question, owner)
+            return Reading(reading.value, reading.error, age)
+        self._ask(key, source, question, owner)
+        return Reading()
+
+    def forget(self, key: SourceKey) -> None:
+        """The source is gone or changed: its answers count no more."""
+        source = self._sources.pop(key, None)
+        if source is not None and source.connector is not None:
+            self._threads.submit(source.connector.close)
+
+    def expire(self, key: SourceKey, name: Hashable) -> None:
+        """The next `get` of this question reads anew."""
+        source = self._sources.get(key)
+        if source is not None:
+            source.answers.pop(name, None)
+
+    async def close(self) -> None:
+        """Stop all reads; threads end with their connectors' time-outs."""
+        for source in self._sources.values():
+            if source.worker is not None:
+                source.worker.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, key: SourceKey, source: _Source, question: Question, owner: Owner) -> None:
+        if question.name in source.waiting:
+            source.waiting[question.name][1].add(owner)
+            return
+        source.waiting[question.name] = (question, {owner})
+        if source.worker is None or source.worker.done():
+            source.worker = asyncio.get_running_loop().create_task(self._work(key, source))
+
+    async def _work(self, key: SourceKey, source: _Source) -> None:
+        """Answer what waits, one question after another."""
+        while source.waiting:
+            name = next(iter(source.waiting))
+            reading = await self._read(key, source, source.waiting[name][0])
+            _, owners = source.waiting.pop(name)
+            source.answers[name] = (reading, self._monotonic())
+            source.answers.move_to_end(name)
+            while len(source.answers) > _KEPT_PER_SOURCE:
+                source.answers.popitem(last=False)
+            for owner in owners:
+                self._wake(owner)
+
+    async def _read(self, key: SourceKey, source: _Source, question: Question) -> Reading:
+        try:
+            connector = await self._connector(key, source)
+            async with asyncio.timeout(self._timeout + 5):
+                value = await asyncio.get_running_loop().run_in_executor(self._threads, question.ask, connector)
+            return Reading(value=value)
+        except SourceError as error:
+            return Reading(error=error)
+        except TimeoutError:
+            return Reading(error=Unreachable(f"no answer within {self._timeout:.0f} s"))
+        except Exception as error:  # a driver's own error text may quote data: only its type is logged
+            _log.error("reading source %s/%s failed: %s", *key, type(error).__name__)
+            return Reading(error=Unreachable("the source could not be read because of an internal error"))
+
+    async def _connector(self, key: SourceKey, source: _Source) -> Connector:
+        opened = await self._load(key)
+        if source.connector is None or source.fingerprint != opened.fingerprint:
+            if source.connector is not None:
+                self._threads.submit(source.connector.close)
+                source.answers.clear()
+            source.connector = await asyncio.get_running_loop().run_in_executor(self._threads, opened.open)
+            source.fingerprint = opened.fingerprint
+        return source.connector
