@@ -31,7 +31,9 @@ class Cel:
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = dict(handler(core))
-        schema["x-kubernetes-validations"] = [r.to_schema() for r in self.rules]
+        # A type that is narrowed keeps the rules it had.
+        inherited = schema.get("x-kubernetes-validations", [])
+        schema["x-kubernetes-validations"] = [*inherited, *(r.to_schema() for r in self.rules)]
         return schema
 
 

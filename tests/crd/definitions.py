@@ -1,0 +1,18 @@
+"""Installs crds/ on a test cluster."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+
+
+def install(kubeconfig: Path) -> None:
+    """Apply every definition and wait until all are served; doing it again changes nothing."""
+    kubectl = ["kubectl", "--kubeconfig", str(kubeconfig)]
+    files = [part for path in sorted(CRDS.glob("retrainer.dev_*.yaml")) for part in ("-f", str(path))]
+    apply = [*kubectl, "apply", "--server-side", "--force-conflicts", "--field-manager=retrainer-tests", *files]
+    subprocess.run(apply, check=True, stdout=subprocess.DEVNULL)
+    wait = [*kubectl, "wait", "--for=condition=Established", "--timeout=60s", *files]
+    subprocess.run(wait, check=True, stdout=subprocess.DEVNULL)
