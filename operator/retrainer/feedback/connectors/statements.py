@@ -1,0 +1,183 @@
+"""The questions as SQL, once for both databases.
+
+A dialect supplies the *canonical relation*: a SELECT with one row per row of the source and the columns
+
+    id, t (microseconds), unit, identity, segment, model, variant, reason, old, s0 … sN
+
+where `reason` is NULL for readable rows, `old` is 1 for rows that were counted before (else 0), and sI is the
+vote of the I-th signal (1, 0, -1; 2 present; NULL none). Everything below is standard SQL over that relation, so
+both databases count alike. Values of the spec appear as literals made by the dialect, never pasted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from retrainer.feedback.connectors.protocol import Arm, CountQuery, OutcomeQuery, UnitDayQuery
+from retrainer.feedback.mapping import NEGATIVE, POSITIVE, Mapping
+from retrainer.feedback.quality import microseconds
+from retrainer.feedback.summaries import SEGMENT_LIMIT
+
+DAY = 86_400_000_000
+"""Microseconds of a day; times are after 1990, so integer division is the day since 1970."""
+
+Literal = Callable[[str], str]
+"""Makes a text literal of the dialect."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of the source a canonical relation covers.
+
+    `since` ≤ t < `until` (microseconds). `upto` is a mark: only rows closed by it. `old` is a mark too: rows
+    closed by it carry old = 1. `touched`: only rows that are not old, and old rows of the same units.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    upto: str | None = None
+    old: str | None = None
+    touched: bool = False
+
+
+def totals(canonical: str, mapping: Mapping, literal: Literal) -> str:
+    """Rows (part, name, n, positive, neutral, negative, low, high, example) for `Totals.from_rows`."""
+    ctes = [
+        f"canon AS MATERIALIZED ({canonical})",
+        "good AS (SELECT * FROM canon WHERE reason IS NULL)",
+        "things AS (SELECT unit, identity, min(t) AS low, max(t) AS high FROM good GROUP BY unit, identity)",
+    ]
+    parts = [
+        _part("'records'", "NULL", "count(*)", low="min(low)", high="max(high)", source="things"),
+        _part("'units'", "NULL", "count(DISTINCT unit)", source="things"),
+        _part("'quarantine'", "reason", "count(*)", example="min(id)", source=_QUARANTINED, group="reason"),
+    ]
+    leading = next((i for i, s in enumerate(mapping.signals) if s.has_polarity), None)
+    for index, signal in enumerate(mapping.signals):
+        ctes.append(f"latest{index} AS ({_latest('good', index)})")
+        parts.append(_part("'votes'", "NULL", "count(*)", source=f"good WHERE s{index} IS NOT NULL"))
+        parts.append(_votes("'signal'", literal(signal.name), f"latest{index}"))
+    if leading is not None:
+        parts.append(_votes("'day'", f"CAST(t / {DAY} AS TEXT)", f"latest{leading}", group=f"t / {DAY}"))
+        parts.append(_segments(f"latest{leading}"))
+    return f"WITH {', '.join(ctes)} {' UNION ALL '.join(parts)}"
+
+
+_QUARANTINED = "canon WHERE reason IS NOT NULL AND old = 0"
+
+
+def _latest(source: str, index: int, partition: str = "unit, identity") -> str:
+    """Of all votes of one signal on one thing, the latest; the id decides between votes of one moment."""
+    order = f"ROW_NUMBER() OVER (PARTITION BY {partition} ORDER BY t DESC, id DESC) AS place"
+    return f"SELECT * FROM (SELECT x.*, s{index} AS vote, {order} FROM {source} x WHERE s{index} IS NOT NULL) y WHERE place = 1"
+
+
+def _part(
+    part: str, name: str, n: str, *, source: str, sums: Sequence[str] = ("0", "0", "0"), low: str = "NULL",
+    high: str = "NULL", example: str = "NULL", group: str | None = None,
+) -> str:  # fmt: skip
+    columns = [
+        f"{part} AS part", f"CAST({name} AS TEXT) AS name", f"{n} AS n", f"{sums[0]} AS p", f"{sums[1]} AS z",
+        f"{sums[2]} AS q", f"CAST({low} AS BIGINT) AS low", f"CAST({high} AS BIGINT) AS high",
+        f"CAST({example} AS TEXT) AS example",
+    ]  # fmt: skip
+    return f"SELECT {', '.join(columns)} FROM {source}" + (f" GROUP BY {group}" if group else "")
+
+
+_SUMS = tuple(f"COALESCE(SUM(CASE WHEN vote = {v} THEN 1 ELSE 0 END), 0)" for v in (POSITIVE, 0, NEGATIVE))
+
+
+def _votes(part: str, name: str, source: str, group: str | None = None) -> str:
+    return _part(part, name, "count(*)", sums=_SUMS, source=source, group=group)
+
+
+def _segments(source: str) -> str:
+    """The most disliked segments; one more than the limit tells that there are too many."""
+    inner = _votes("'segment'", "segment", f"{source} WHERE segment IS NOT NULL", group="segment")
+    return f"SELECT * FROM ({inner} ORDER BY q DESC, n DESC, name LIMIT {SEGMENT_LIMIT + 1}) z"
+
+
+def outcomes(canonical: str, query: OutcomeQuery, index: int, literal: Literal) -> str:
+    """Rows (arm, units, responded, total): see OutcomeQuery for what counts where."""
+    vote = POSITIVE if query.value == "Positive" else NEGATIVE
+    arm = _arm(query.arms, literal)
+    ctes = [
+        f"canon AS MATERIALIZED ({canonical})",
+        f"answers AS (SELECT * FROM (SELECT x.*, {arm} AS arm FROM canon x WHERE reason IS NULL) y WHERE arm IS NOT NULL)",
+        "things AS (SELECT arm, unit, identity, min(t) AS first FROM answers GROUP BY arm, unit, identity)",
+        f"latest AS ({_latest('answers', index, 'arm, unit, identity')})",
+    ]
+    joined = (
+        "things a LEFT JOIN latest b ON b.arm = a.arm AND b.unit = a.unit AND b.identity = a.identity "
+        f"WHERE a.first >= {microseconds(query.start)} AND a.first < {microseconds(query.end)}"
+    )
+    total = f"COALESCE(SUM(CASE WHEN b.vote = {vote} THEN 1 ELSE 0 END), 0)"
+    return f"WITH {', '.join(ctes)} SELECT a.arm, count(*), count(b.vote), {total} FROM {joined} GROUP BY a.arm"
+
+
+def outcome_rows(query: OutcomeQuery) -> Rows:
+    """Rows that can matter: from the first record that could make a request old news."""
+    since = None if query.since is None else microseconds(min(query.since, query.start))
+    return Rows(since=since, until=None if query.as_of is None else microseconds(query.as_of))
+
+
+def _arm(arms: Sequence[Arm], literal: Literal) -> str:
+    """The arm whose model the record names, or else whose variant it names."""
+    cases = [f"WHEN {_one_of('model', a.models, literal)} THEN {literal(a.name)}" for a in arms if a.models]
+    cases += [f"WHEN {_one_of('variant', a.variants, literal)} THEN {literal(a.name)}" for a in arms if a.variants]
+    return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS TEXT)"
+
+
+def _one_of(column: str, values: Sequence[str], literal: Literal) -> str:
+    return f"{column} IN ({', '.join(literal(v) for v in values)})"
+
+
+def _models(models: Sequence[str] | None, literal: Literal) -> str:
+    return f" AND {_one_of('model', models, literal)}" if models else ""
+
+
+def count(canonical: str, query: CountQuery, mapping: Mapping, literal: Literal) -> str:
+    """One number: see CountQuery."""
+    source = f"(SELECT * FROM ({canonical}) c WHERE reason IS NULL{_models(query.models, literal)})"
+    if query.value == "Any" and query.signal is None:
+        some = " OR ".join(f"s{i} IS NOT NULL" for i in range(len(mapping.signals)))
+        return f"SELECT count(*) FROM (SELECT DISTINCT unit, identity FROM {source} v WHERE {some}) u"
+    index = mapping.signal(query.signal)
+    wanted = {"Any": "", "Positive": f" WHERE vote = {POSITIVE}", "Negative": f" WHERE vote = {NEGATIVE}"}
+    return f"SELECT count(*) FROM ({_latest(source, index)}) v{wanted[query.value]}"
+
+
+def count_rows(query: CountQuery) -> Rows:
+    """(since, until] as half-open microseconds."""
+    since = None if query.since is None else microseconds(query.since) + 1
+    return Rows(since=since, until=microseconds(query.until) + 1)
+
+
+def unit_days(canonical: str, query: UnitDayQuery, mapping: Mapping, literal: Literal) -> str:
+    """Rows (day since 1970, unit, mean): see UnitDay."""
+    index = mapping.signal(query.signal)
+    models = _models(query.models, literal)
+    source = f"(SELECT c.*, t / {DAY} AS day FROM ({canonical}) c WHERE reason IS NULL{models})"
+    latest = _latest(source, index, "day, unit, identity")
+    mean = f"SUM(CASE WHEN vote = {POSITIVE} THEN 1.0 ELSE 0.0 END) / count(*)"
+    return (
+        f"SELECT day, unit, {mean} FROM ({latest}) v WHERE vote IN ({POSITIVE}, {NEGATIVE}) "
+        "GROUP BY day, unit ORDER BY day, unit"
+    )
+
+
+def unit_day_rows(query: UnitDayQuery) -> Rows:
+    """The days after `after_date` and before `until_date`."""
+    after = None if query.after_date is None else (_day(query.after_date) + 1) * DAY
+    return Rows(since=after, until=_day(query.until_date) * DAY)
+
+
+def day_text(day: int) -> str:
+    """YYYY-MM-DD of a day since 1970."""
+    return (date(1970, 1, 1) + timedelta(days=int(day))).isoformat()
+
+
+def _day(text: str) -> int:
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days

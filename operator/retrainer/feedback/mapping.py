@@ -1,0 +1,174 @@
+"""From the spec's `record` and `signals` to paths into the columns that a source really has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from retrainer.api.v1alpha1.feedback_source import Feature, Features, FeedbackSourceSpec, Signal
+from retrainer.feedback.errors import SchemaMismatch, unknown_column
+
+KEY_FIELDS = ("unit", "session", "model", "variant", "segment")
+"""Optional fields of one short value."""
+TEXT_FIELDS = ("input", "output")
+"""Optional fields of free text or a JSON document."""
+ANSWER_FIELDS = ("prediction", "correction")
+"""Optional fields of one value, or of a JSON object from target to value."""
+
+SignalKind = Literal["thumbs", "label", "correction"]
+
+POSITIVE, NEUTRAL, NEGATIVE, PRESENT = 1, 0, -1, 2
+"""Values of a vote; PRESENT is a label or correction, which has no polarity."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A column, and the keys to follow inside it where it holds JSON."""
+
+    field: str
+    """Where the spec names it, for messages: record.unit."""
+    column: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SignalPath:
+    """One signal: its votes are texts to 1, 0 or -1 (thumbs only)."""
+
+    name: str
+    kind: SignalKind
+    path: Path | None
+    votes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def has_polarity(self) -> bool:
+        return self.kind == "thumbs"
+
+
+@dataclass(frozen=True)
+class LabelPath:
+    name: str
+    path: Path
+    regression: bool
+
+
+@dataclass(frozen=True)
+class FeaturePath:
+    name: str
+    path: Path
+    categorical: bool
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Where every canonical field lies in this source."""
+
+    id: Path
+    time: Path
+    fields: dict[str, Path]
+    """KEY_FIELDS, TEXT_FIELDS and ANSWER_FIELDS that are mapped."""
+    signals: tuple[SignalPath, ...]
+    labels: tuple[LabelPath, ...] = ()
+    document: Path | None = None
+    """Features in one JSON column."""
+    features: tuple[FeaturePath, ...] = ()
+    """Features in a column each."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Distinct columns of everything but `features`."""
+        return _distinct(p.column for p in self._scalar_paths())
+
+    @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """Distinct columns of `features`."""
+        return _distinct(f.path.column for f in self.features)
+
+    def signal(self, name: str | None) -> int:
+        """Index of the named signal; of the first with polarity where no name is given.
+
+        Raises SchemaMismatch where there is none.
+        """
+        for index, signal in enumerate(self.signals):
+            if signal.name == name or (name is None and signal.has_polarity):
+                return index
+        known = ", ".join(s.name for s in self.signals)
+        wanted = f'the source has no signal "{name}"' if name else "the source has no signal with polarity"
+        raise SchemaMismatch(f"signals: {wanted}; it has {known}", column=name)
+
+    def _scalar_paths(self) -> Iterator[Path]:
+        yield self.id
+        yield self.time
+        yield from self.fields.values()
+        yield from (s.path for s in self.signals if s.path is not None)
+        yield from (label.path for label in self.labels)
+        if self.document is not None:
+            yield self.document
+
+
+def resolve(spec: FeedbackSourceSpec, columns: Sequence[str]) -> Mapping:
+    """Find every mapped column among those of the source. Raises SchemaMismatch naming field and nearest column."""
+    find = _Finder(columns)
+    record = spec.record
+    fields = {
+        name: find(f"record.{name}", column)
+        for name in (*KEY_FIELDS, *TEXT_FIELDS, *ANSWER_FIELDS)
+        if (column := getattr(record, name)) is not None
+    }
+    labels = tuple(
+        LabelPath(x.name, find(f"record.labels[{x.name}].from", x.from_), x.type == "Regression")
+        for x in record.labels or ()
+    )
+    return Mapping(
+        id=find("record.id", record.id),
+        time=find("record.time", record.time),
+        fields=fields,
+        signals=tuple(_signal(s, find) for s in spec.signals),
+        labels=labels,
+        document=_document(record.features, find),
+        features=tuple(_feature(f, find) for f in (record.features.columns if record.features else None) or ()),
+    )
+
+
+class _Finder:
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._known = frozenset(columns)
+
+    def __call__(self, field: str, text: str) -> Path:
+        """A column of that very name wins over a path into a column; the longest column name wins."""
+        if text in self._known:
+            return Path(field, text)
+        parts = text.split(".")
+        for length in range(len(parts) - 1, 0, -1):
+            column = ".".join(parts[:length])
+            if column in self._known and all(parts[length:]):
+                return Path(field, column, tuple(parts[length:]))
+        raise unknown_column(field, text if len(parts) == 1 else parts[0], self._columns)
+
+
+def _signal(signal: Signal, find: _Finder) -> SignalPath:
+    if signal.thumbs is not None:
+        if signal.from_ is None:
+            raise SchemaMismatch(f"signals[{signal.name}]: a thumbs signal needs `from`, the column of the vote")
+        votes = {v: NEUTRAL for v in signal.thumbs.neutral or ()}
+        votes |= {v: NEGATIVE for v in signal.thumbs.negative}
+        votes |= {v: POSITIVE for v in signal.thumbs.positive}
+        return SignalPath(signal.name, "thumbs", find(f"signals[{signal.name}].from", signal.from_), tuple(votes.items()))
+    return SignalPath(signal.name, "label" if signal.label is not None else "correction", None)
+
+
+def _document(features: Features | None, find: _Finder) -> Path | None:
+    if features is None or features.from_ is None:
+        return None
+    return find("record.features.from", features.from_)
+
+
+def _feature(feature: Feature, find: _Finder) -> FeaturePath:
+    path = find(f"record.features.columns[{feature.name}].from", feature.from_)
+    return FeaturePath(feature.name, path, feature.type == "Categorical")
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
