@@ -48,10 +48,11 @@ def decide(input: PolicyInput, now: datetime) -> Plan:
     try:
         spec = RetrainPolicySpec.model_validate(input.obj["spec"])
     except ValidationError as error:
-        return _unreadable(input, before, error, now)
-    draft = _begin(Facts(input, now, spec, before))
+        # The CRD admits what this operator does not understand: an older operator, or a newer CRD.
+        return _only_trouble(input, before, Trouble(PolicyReason.INVALID, _first_error(error)), now)
     if input.name_conflict is not None:
-        return _status_only(stalled(draft, Trouble(PolicyReason.NAME_CONFLICT, input.name_conflict)))
+        return _only_trouble(input, before, Trouble(PolicyReason.NAME_CONFLICT, input.name_conflict), now)
+    draft = _begin(Facts(input, now, spec, before))
     for rule in RULES:
         draft = rule(draft)
     return _plan(draft)
@@ -112,12 +113,15 @@ def history_trimmed(draft: Draft) -> Draft:
 def mirrored(draft: Draft) -> Draft:
     """Rule: the status shows what the record holds; numbers only grow."""
     record = draft.record
+    if not draft.record_usable:
+        return draft
     highest = max((r.revision for r in record.revisions), default=0)
+    number = max(draft.status.next_revision or record.next_revision, highest + 1)
     in_service = record.find(record.champion.revision) if record.champion else None
     return draft.with_status(
         champion=record.champion,
         revisions=record.revisions or None,
-        next_revision=max(draft.status.next_revision or record.next_revision, highest + 1),
+        next_revision=number,
         serving_template_hash=record.template.hash if record.template else None,
         incremental_chain=in_service.incremental_chain if in_service else None,
     )
@@ -213,21 +217,18 @@ def _plan(draft: Draft) -> Plan:
     )
 
 
-def _status_only(draft: Draft) -> Plan:
-    status = _dump(draft.status)
-    events = transitions(draft.facts.before, draft.status)
-    return Plan(status=status if status != draft.facts.policy.get("status") else None, events=events)
+def _only_trouble(input: PolicyInput, before: RetrainPolicyStatus, trouble: Trouble, now: datetime) -> Plan:
+    """Nothing is done; a person is told."""
+    after = stalled(input.obj, before, trouble, now)
+    status = _dump(after)
+    return Plan(
+        status=status if status != input.obj.get("status") else None, events=transitions(before, after)
+    )
 
 
-def _unreadable(
-    input: PolicyInput, before: RetrainPolicyStatus, error: ValidationError, now: datetime
-) -> Plan:
-    """The CRD admits what this operator does not understand: an older operator, or a newer CRD."""
+def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in ("spec", *first["loc"]))
-    placeholder = RetrainPolicySpec.model_construct()
-    draft = Draft(Facts(input, now, placeholder, before), before, Record(), stored=None)
-    return _status_only(stalled(draft, Trouble(PolicyReason.INVALID, f"{field}: {first['msg']}")))
+    return f"{'.'.join(str(part) for part in ('spec', *first['loc']))}: {first['msg']}"
 
 
 def _dump(status: RetrainPolicyStatus) -> Object:

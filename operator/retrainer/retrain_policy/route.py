@@ -8,7 +8,6 @@ from retrainer.api.v1alpha1.ab_experiment import ABExperimentStatus
 from retrainer.api.v1alpha1.retrain_policy import Serving
 from retrainer.plan import Object
 from retrainer.retrain_policy import children
-from retrainer.retrain_policy.arms import is_ready
 from retrainer.retrain_policy.conflict import in_the_way, is_taken
 from retrainer.retrain_policy.draft import Draft
 from retrainer.routing import httproute
@@ -25,6 +24,8 @@ def route_applied(draft: Draft) -> Draft:
         return _route_removed(draft)
     if draft.hands_off or draft.record.champion is None:
         return draft
+    if draft.record.template is None and draft.record_usable:
+        return draft  # its Services cannot be made yet
     if found is not None and is_taken(found, draft):
         return in_the_way(draft, found)
     if draft.status.active_experiment is not None:
@@ -41,8 +42,16 @@ def complaint(draft: Draft) -> str | None:
     """What the gateways have against the route, if anything."""
     if draft.serving is None or draft.record.champion is None:
         return None
-    state = httproute.observe(draft.input.route, draft.serving.http_route.parent_refs)
-    return None if state.accepted and state.resolved else state.message
+    parents = draft.serving.http_route.parent_refs
+    state = httproute.observe(draft.input.route, parents)
+    if state.accepted and state.resolved:
+        return None
+    was_ready = any(c.type == "Ready" and c.status == "True" for c in draft.facts.before.conditions)
+    if was_ready and draft.input.route is not None:
+        # Each change of a weight takes the gateway a moment; that alone does not make the policy unready.
+        earlier = httproute.observe(_as_last_seen(draft.input.route), parents)
+        return None if earlier.accepted and earlier.resolved else state.message
+    return state.message
 
 
 def candidate_weight(draft: Draft) -> int:
@@ -54,7 +63,8 @@ def candidate_weight(draft: Draft) -> int:
     assert experiment is not None
     status = ABExperimentStatus.model_validate(experiment.get("status") or {})
     decided_against = status.decision is not None and status.decision.verdict != "PromoteCandidate"
-    if decided_against or not is_ready(draft, candidate.revision):
+    name = children.serving_name(draft.facts.name, candidate.revision)
+    if decided_against or name not in draft.input.ready_services:
         return 0
     return status.weight_percent or 0
 
@@ -86,6 +96,16 @@ def _desired(draft: Draft, serving: Serving) -> Object:
         owner=children.owner_reference(draft.facts.policy),
         labels=children.labels(draft.facts.name),
     )
+
+
+def _as_last_seen(route: Object) -> Object:
+    """The route as of the generation that its gateways last looked at."""
+    seen = [
+        int(condition.get("observedGeneration", 0))
+        for parent in (route.get("status") or {}).get("parents") or ()
+        for condition in parent.get("conditions") or ()
+    ]
+    return {**route, "metadata": {**route["metadata"], "generation": max(seen, default=0)}}
 
 
 def _route_removed(draft: Draft) -> Draft:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from retrainer.api.v1alpha1.retrain_policy import PolicyReason, TriggerState
+from datetime import datetime
+
+from retrainer.api.v1alpha1.retrain_policy import PolicyReason, RetrainPolicyStatus, TriggerState
 from retrainer.api.v1alpha1.schema import Condition
 from retrainer.conditions import (
     Conditions,
@@ -13,9 +15,10 @@ from retrainer.conditions import (
     set_stalled,
     timestamp,
 )
-from retrainer.retrain_policy import route, start
-from retrainer.retrain_policy.arms import is_ready
+from retrainer.plan import Object
+from retrainer.retrain_policy import children, route, start
 from retrainer.retrain_policy.draft import Draft, Trouble
+from retrainer.retrain_policy.serving import has_stopped_progressing
 from retrainer.retrain_policy.triggers import evaluate as triggers
 
 Verdict = tuple[ConditionStatus, str, str]
@@ -24,9 +27,7 @@ Verdict = tuple[ConditionStatus, str, str]
 
 def summarised(draft: Draft) -> Draft:
     """Rule: the conditions say what this pass found."""
-    conditions: Conditions = [
-        c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in draft.status.conditions
-    ]
+    conditions = _plain(draft.status)
     generation = draft.facts.policy["metadata"].get("generation")
     for kind, verdict in (
         ("Ready", _ready(draft)),
@@ -43,18 +44,16 @@ def summarised(draft: Draft) -> Draft:
     )
 
 
-def stalled(draft: Draft, trouble: Trouble) -> Draft:
+def stalled(policy: Object, before: RetrainPolicyStatus, trouble: Trouble, now: datetime) -> RetrainPolicyStatus:
     """The status as it was, with the one thing that a person must act on."""
-    conditions: Conditions = [
-        c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in draft.facts.before.conditions
-    ]
-    generation = draft.facts.policy["metadata"].get("generation")
-    conditions = set_condition(
-        conditions, "Ready", "False", trouble.reason, trouble.message, draft.now, generation
-    )
-    conditions = set_stalled(conditions, trouble.reason, trouble.message, draft.now, generation)
-    return draft.with_status(
-        observed_generation=generation, conditions=tuple(Condition.model_validate(c) for c in conditions)
+    generation = policy["metadata"].get("generation")
+    told = (trouble.reason, trouble.message, now, generation)
+    conditions = set_stalled(set_condition(_plain(before), "Ready", "False", *told), *told)
+    return before.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": tuple(Condition.model_validate(c) for c in conditions),
+        }
     )
 
 
@@ -68,13 +67,24 @@ def _ready(draft: Draft) -> Verdict:
         return "True", PolicyReason.NO_CHAMPION, "no model yet: the first run that passes its gates becomes champion"
     if draft.serving is None:
         return "True", PolicyReason.READY, _with_notes(draft, f"revision {champion.revision} is champion")
-    if not is_ready(draft, champion.revision):
-        message = f"the Deployment of revision {champion.revision} is not available yet"
-        return "False", PolicyReason.SERVING_NOT_READY, message
+    unavailable = _unavailable(draft, champion.revision)
+    if unavailable is not None:
+        return "False", PolicyReason.SERVING_NOT_READY, unavailable
     complaint = route.complaint(draft)
     if complaint is not None:
         return "False", PolicyReason.ROUTE_NOT_READY, complaint
     return "True", PolicyReason.READY, _with_notes(draft, f"revision {champion.revision} is champion and serves")
+
+
+def _unavailable(draft: Draft, revision: int) -> str | None:
+    """Why the champion does not serve as it should. A rollout under way is no reason while old pods answer."""
+    name = children.serving_name(draft.facts.name, revision)
+    deployment = draft.input.deployments.get(name)
+    if name not in draft.input.ready_services:
+        return f"the Deployment of revision {revision} is not available yet"
+    if deployment is not None and has_stopped_progressing(deployment):
+        return f"Deployment {name} does not become available (ProgressDeadlineExceeded); older pods answer"
+    return None
 
 
 def _triggered(draft: Draft) -> Verdict:
@@ -133,6 +143,10 @@ def _progress(draft: Draft, conditions: Conditions, generation: int | None) -> C
             conditions, PolicyReason.CREATING, f"creating {', '.join(missing)}", draft.now, generation
         )
     return set_settled(conditions)
+
+
+def _plain(status: RetrainPolicyStatus) -> Conditions:
+    return [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in status.conditions]
 
 
 def _fired_names(draft: Draft) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from retrainer.api.v1alpha1.retrain_policy import NewSamples, TriggerState
 from retrainer.retrain_policy.input import CountRead, ReadFailed
 from retrainer.retrain_policy.triggers.result import Answer, Question
@@ -18,15 +20,20 @@ def evaluate(settings: NewSamples, question: Question) -> Answer:
     kind = {"Any": "", "Positive": "positive ", "Negative": "negative "}[settings.value or "Any"]
     message = f"{reading.count} new {kind}records {_since(question)}; {threshold} are wanted"
     state = TriggerState.FIRED if reading.count >= settings.at_least else TriggerState.QUIET
-    return Answer(state, message, str(reading.count), threshold)
+    return Answer(state, message, str(reading.count), threshold, _memory(question))
 
 
 def _as_before(question: Question, threshold: str) -> Answer:
     """Nothing was read in this pass: what was said last still stands."""
     last = question.previous
-    if last is None:
+    if last is None or last.memory != _memory(question):
         return Answer(TriggerState.UNKNOWN, "new feedback was not counted yet", None, threshold)
-    return Answer(last.state, last.message, last.observed, threshold)
+    return Answer(last.state, last.message, last.observed, threshold, last.memory)
+
+
+def _memory(question: Question) -> str:
+    """Which champion the count is about: a count about another one says nothing."""
+    return json.dumps({"revision": _revision(question)})
 
 
 def _revision(question: Question) -> int | None:
