@@ -1,0 +1,94 @@
+"""The part of a FeedbackSource's status that says what was counted."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec
+from retrainer.conditions import timestamp, truncate
+from retrainer.feedback.summaries import Counts, Totals
+
+_DAYS = 30
+_SEGMENTS = 20
+_REASONS = 20
+_FIRST_DAY = date(1970, 1, 1)
+
+
+def counted(spec: FeedbackSourceSpec, totals: Totals) -> dict[str, Any]:
+    """summary, signals, daily, segments and quarantine; parts without content are left out."""
+    report: dict[str, Any] = {
+        "summary": _summary(totals),
+        "signals": [_signal(signal.name, totals.signals.get(signal.name, Counts())) for signal in spec.signals],
+        "daily": [_day(day, totals.days[day]) for day in sorted(totals.days)[-_DAYS:]],
+        "segments": _segments(totals),
+        "quarantine": _quarantine(totals),
+    }
+    return {name: part for name, part in report.items() if part}
+
+
+def quarantined_share(totals: Totals) -> float:
+    """Share of the records that could not be read."""
+    everything = totals.records + totals.quarantined
+    return totals.quarantined / everything if everything else 0.0
+
+
+def _summary(totals: Totals) -> dict[str, Any]:
+    summary: dict[str, Any] = {
+        "records": totals.records,
+        "quarantined": totals.quarantined,
+        "superseded": totals.superseded,
+        "units": totals.units,
+    }
+    if totals.first is not None and totals.last is not None:
+        summary.update(firstTime=_time(totals.first), lastTime=_time(totals.last))
+    return summary
+
+
+def _time(microseconds: int) -> str:
+    return timestamp(datetime.fromtimestamp(microseconds // 1_000_000, UTC))
+
+
+def _signal(name: str, counts: Counts) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": name,
+        "total": counts.total,
+        "positive": counts.positive,
+        "neutral": counts.neutral,
+        "negative": counts.negative,
+    }
+    if counts.rate is not None:
+        entry["positiveRate"] = f"{counts.rate:.3f}"
+    return entry
+
+
+def _day(number: int, counts: Counts) -> dict[str, Any]:
+    day = _FIRST_DAY + timedelta(days=number)
+    return {"date": day.isoformat(), **_votes(counts)}
+
+
+def _segments(totals: Totals) -> list[dict[str, Any]]:
+    """The least liked first; among equals the one with more votes."""
+    worst = sorted(totals.segments.items(), key=lambda s: (_rate(s[1]), -s[1].total, s[0]))
+    return [{"name": truncate(name, 63), **_votes(counts)} for name, counts in worst[:_SEGMENTS]]
+
+
+def _rate(counts: Counts) -> float:
+    return 1.0 if counts.rate is None else counts.rate
+
+
+def _votes(counts: Counts) -> dict[str, int]:
+    return {"total": counts.total, "positive": counts.positive, "negative": counts.negative}
+
+
+def _quarantine(totals: Totals) -> list[dict[str, Any]]:
+    """By reason, the most frequent first, each with the id and field of one record; never its content."""
+    counts: dict[str, int] = {}
+    examples: dict[str, str] = {}
+    for name, n in totals.quarantine.items():
+        reason, _, field = name.partition("|")
+        counts[reason] = counts.get(reason, 0) + n
+        record = totals.examples.get(name)
+        examples.setdefault(reason, f"id {record}, {field}" if record is not None else field)
+    order = sorted(counts, key=lambda reason: (-counts[reason], reason))[:_REASONS]
+    return [{"reason": r, "count": counts[r], "example": truncate(examples[r], 200)} for r in order]
