@@ -39,10 +39,14 @@ def _ended(input: RunInput, draft: Draft) -> Plan | None:
     if not _has_ended(draft):
         return None
     leftovers = ending.unfinished_jobs(input)
+    if leftovers:
+        return Plan(deletes=leftovers, requeue_after=ending.STOPPING_SECONDS)
     request = pending_request(input.obj, REQUESTS)
     if request is not None and request.action == "retry" and is_false(draft.before.get("conditions"), SUCCEEDED):
-        return ending.retry(input, draft, leftovers)
-    return draft.plan(deletes=leftovers)
+        return ending.retry(input, draft)
+    if draft.before.get("completionTime") is None:
+        draft = ending.close(input, draft)
+    return draft.plan()
 
 
 def _cancelled(input: RunInput, draft: Draft) -> Plan | None:

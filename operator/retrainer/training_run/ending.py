@@ -10,6 +10,7 @@ from retrainer.training_run.failure import job_condition
 from retrainer.training_run.input import RunInput, attempt_of, is_owned_by, parse_time
 
 CONFLICT_SECONDS = 60.0
+STOPPING_SECONDS = 5.0
 _OF_AN_ATTEMPT = (
     "startTime",
     "completionTime",
@@ -30,9 +31,12 @@ def stop(input: RunInput, draft: Draft, reason: RunReason, message: str) -> Plan
         if condition is not None and condition["status"] != "True":
             draft = draft.condition(type, "False", reason, message)
             break
-    draft = close(input, draft.condition(SUCCEEDED, "False", reason, message))
+    draft = draft.condition(SUCCEEDED, "False", reason, message).put(stage="Done", attempts=attempt_of(input.obj))
     draft = draft.settled() if reason is RunReason.CANCELLED else draft.stalled(reason, message)
-    return draft.plan(deletes=unfinished_jobs(input), status_first=True)
+    leftovers = unfinished_jobs(input)
+    # completionTime says that nothing of the run is left; with a Job still to stop, a later pass writes it.
+    draft = draft if leftovers else close(input, draft)
+    return draft.plan(deletes=leftovers, status_first=True, requeue_after=STOPPING_SECONDS if leftovers else None)
 
 
 def close(input: RunInput, draft: Draft) -> Draft:
@@ -52,10 +56,8 @@ def conflict(draft: Draft, message: str) -> Plan:
     return draft.stalled(RunReason.NAME_CONFLICT, message).plan(requeue_after=CONFLICT_SECONDS)
 
 
-def retry(input: RunInput, draft: Draft, leftovers: tuple[Ref, ...]) -> Plan:
-    """Begin the next attempt; its Jobs have other names. First the old ones must have been stopped."""
-    if leftovers:
-        return Plan(deletes=leftovers, requeue_after=1.0)
+def retry(input: RunInput, draft: Draft) -> Plan:
+    """Begin the next attempt; its Jobs have other names."""
     attempt = attempt_of(input.obj) + 1
     draft = draft.drop(*_OF_AN_ATTEMPT).put(attempts=attempt).settled()
     for type in CONDITIONS:

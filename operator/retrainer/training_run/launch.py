@@ -10,7 +10,7 @@ from retrainer.training_run.checks import problem_of
 from retrainer.training_run.draft import Draft
 from retrainer.training_run.input import Stage
 from retrainer.training_run.sources import ResolvedSources, resolve
-from retrainer.training_run.step import Step, under_way
+from retrainer.training_run.step import Step, under_way, waiting
 
 WAITING_SECONDS = 30.0
 
@@ -64,5 +64,4 @@ def _launch_training(step: Step, draft: Draft, status_first: bool) -> Plan:
 
 
 def _wait(step: Step, draft: Draft, message: str) -> Plan:
-    draft = under_way(step, draft, RunReason.WAITING, message).reconciling(RunReason.WAITING, message)
-    return draft.plan(requeue_after=WAITING_SECONDS)
+    return waiting(step, draft, message).plan(requeue_after=WAITING_SECONDS)

@@ -59,9 +59,15 @@ class Step:
 
 def under_way(step: Step, draft: Draft, reason: RunReason, message: str) -> Draft:
     """The stage's condition and Succeeded say the same while the stage is not decided."""
-    return (
-        draft.put(stage=step.stage.value)
-        .timed_condition(step.condition, "Unknown", reason, message)
-        .condition(SUCCEEDED, "Unknown", reason, message)
-        .settled()
-    )
+    return _both(step, draft, reason, message).settled()
+
+
+def waiting(step: Step, draft: Draft, message: str) -> Draft:
+    """As `under_way`, where something is missing that the children need before they can exist."""
+    # Not settled first: taking Reconciling away and setting it again would move its time with every pass.
+    return _both(step, draft, RunReason.WAITING, message).reconciling(RunReason.WAITING, message)
+
+
+def _both(step: Step, draft: Draft, reason: RunReason, message: str) -> Draft:
+    draft = draft.put(stage=step.stage.value).timed_condition(step.condition, "Unknown", reason, message)
+    return draft.condition(SUCCEEDED, "Unknown", reason, message)
