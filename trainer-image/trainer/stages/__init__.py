@@ -1,0 +1,1 @@
+"""The stages that the command line offers, one file each."""

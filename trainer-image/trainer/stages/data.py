@@ -1,0 +1,226 @@
+"""Stage `data`: feedback in a window becomes a frozen, digested snapshot that is worth training on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrainer.api.v1alpha1.run_contract import DatasetNumbers, RunConfig, StageResult
+from retrainer.api.v1alpha1.training_parts import Target
+from retrainer.api.v1alpha1.training_run import Champion, RunReason
+from retrainer.feedback.quality import microseconds
+from trainer.artifact import open_artifact
+from trainer.config import method_of
+from trainer.demands import Prospect, needed_units, require_minimums
+from trainer.digest import canonical_json, sha256_of
+from trainer.errors import ConfigurationError, DataError
+from trainer.interrupt import Interrupt
+from trainer.methods.parameters import check_parameters
+from trainer.metrics import gate_measures
+from trainer.places import local_path
+from trainer.progress import Progress
+from trainer.read import Reading, read_sources
+from trainer.rows import Drop, FeatureSpec
+from trainer.selection import Mask, latest_rows, latest_versions
+from trainer.snapshot import (
+    DESCRIPTION,
+    FORMAT_VERSION,
+    class_counts,
+    describe_features,
+    next_second,
+    open_snapshot,
+    read_rows,
+    snapshot_digest,
+    write_snapshot,
+)
+from trainer.split import EVALUATION, SIDE_NAMES, TRAIN, VALIDATION, ChampionPast, Division, divide
+from trainer.spool import KEY_TYPE, Facts, collect, identity_key, table_schema
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows of this run, chosen and divided."""
+
+    facts: Facts
+    keep: Mask
+    division: Division
+    features: tuple[FeatureSpec, ...]
+    dropped: Counter[str]
+
+
+def run_data(config: RunConfig, workdir: Path, progress: Progress, interrupt: Interrupt) -> StageResult:
+    """Read, choose, divide, check, freeze. Raises StageError."""
+    method = method_of(config)
+    targets, gates = method.targets, config.spec.gates or ()
+    gate_measures(gates, targets)
+    check_parameters(method.parameters or ())
+    spool = workdir / "rows.arrow"
+    progress.say(f"data: {len(config.sources)} source(s), window of {config.spec.data.window.from_:%F} to "
+                 f"{config.spec.data.window.to:%F}")  # fmt: skip
+    selection = _select(config, targets, spool, interrupt)
+    progress.report(60)
+    require_minimums(
+        selection.facts, selection.keep, selection.division, config.spec.data, targets
+    )
+    prospect = Prospect(
+        selection.facts, selection.division, targets, config.spec.champion, _known_error_rates(config, targets)
+    )
+    numbers = prospect.numbers(gates)
+    progress.report(70)
+    dataset = _freeze(config, targets, selection, spool)
+    progress.report(100)
+    progress.say(_summary(dataset, selection.division.used))
+    return StageResult(
+        stage="Data", reason=RunReason.FROZEN, message=_split_note(config, selection), dataset=dataset, gates=numbers
+    )
+
+
+def _select(config: RunConfig, targets: tuple[Target, ...], spool: Path, interrupt: Interrupt) -> Selection:
+    data, gates = config.spec.data, config.spec.gates or ()
+    past = _champion_past(config.spec.champion)
+    with read_sources(config) as reading:
+        facts, dropped = collect(reading.records, targets, reading.features, data.seed, spool, interrupt.check)
+        features = _with_learned_categories(reading.features, facts)
+        dropped += _quarantined(reading)
+    versions = latest_versions(facts)
+    keep = latest_rows(facts, versions, data.maximum_samples)
+    dropped[Drop.DUPLICATE] += int((~versions).sum())
+    dropped[Drop.BEYOND_MAXIMUM] += int((versions & ~keep).sum())
+    division = divide(facts, keep, data, past, needed_units(gates, config.spec.champion))
+    return Selection(facts, keep, division, features, +(dropped + division.drops))
+
+
+def _quarantined(reading: Reading) -> Counter[str]:
+    return Counter({f"Quarantined{reason}": count for reason, count in reading.quarantined.items()})
+
+
+def _with_learned_categories(features: tuple[FeatureSpec, ...], facts: Facts) -> tuple[FeatureSpec, ...]:
+    return tuple(
+        replace(feature, categories=facts.categories[place]) if place in facts.categories else feature
+        for place, feature in enumerate(features)
+    )
+
+
+def _champion_past(champion: Champion | None) -> ChampionPast:
+    if champion is None:
+        return ChampionPast()
+    through = None if champion.trained_through is None else microseconds(champion.trained_through)
+    if champion.snapshot is None:
+        return ChampionPast(through)
+    folder = local_path(champion.snapshot.uri, "spec.champion.snapshot.uri")
+    if not (folder / DESCRIPTION).is_file():
+        # Retention may have removed it; trainedThrough alone keeps its rows out then.
+        return ChampionPast(through)
+    snapshot = open_snapshot(folder, champion.snapshot.digest, "spec.champion.snapshot")
+    learnt = (SIDE_NAMES[TRAIN], SIDE_NAMES[VALIDATION])
+    keys = [
+        identity_key(source, record)
+        for side, batch, _ in read_rows(snapshot)
+        if side in learnt
+        for source, record in zip(
+            batch.column("source").to_pylist(), batch.column("id").to_pylist(), strict=True
+        )
+    ]
+    return ChampionPast(through, np.array(keys, dtype=KEY_TYPE))
+
+
+def _known_error_rates(config: RunConfig, targets: tuple[Target, ...]) -> tuple[float | None, ...]:
+    """The champion's error rates in its own evaluation; None where its manifest has none."""
+    champion = config.spec.champion
+    if champion is None:
+        return (None,) * len(targets)
+    folder = local_path(champion.uri, "spec.champion.uri")
+    manifest = open_artifact(folder, champion.digest, "spec.champion").manifest
+    values = {m["name"]: m["candidate"] for m in manifest.get("metrics", ())}
+    names = [f"accuracy/{target.name}" if len(targets) > 1 else "accuracy" for target in targets]
+    return tuple(None if name not in values else 1 - float(values[name]) for name in names)
+
+
+def _rules(config: RunConfig, targets: tuple[Target, ...], selection: Selection) -> dict[str, Any]:
+    """What decided which rows are in the snapshot and what their columns mean; part of its digest."""
+    data = config.spec.data
+    mapping = [
+        {"name": source.name, "record": source.spec.record.model_dump(mode="json", by_alias=True),
+         "signals": [s.model_dump(mode="json", by_alias=True) for s in source.spec.signals]}
+        for source in sorted(config.sources, key=lambda s: s.name)
+    ]  # fmt: skip
+    return {
+        "format": FORMAT_VERSION,
+        "mapping": sha256_of(canonical_json(mapping)),
+        "window": data.window.model_dump(mode="json", by_alias=True),
+        "split": selection.division.used,
+        "seed": data.seed,
+        "targets": [{"name": t.name, "type": t.type or "Classification"} for t in targets],
+        "features": describe_features(selection.features),
+    }
+
+
+def _freeze(config: RunConfig, targets: tuple[Target, ...], selection: Selection, spool: Path) -> DatasetNumbers:
+    rules = _rules(config, targets, selection)
+    numbers = _numbers(selection, snapshot_digest(rules, selection.facts, selection.division))
+    description = {
+        "formatVersion": FORMAT_VERSION,
+        "rules": rules,
+        "sources": [source.name for source in config.sources],
+        "dataset": numbers.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "split": {"asked": config.spec.data.split, "used": selection.division.used},
+        "sides": {name: _side(targets, selection, side) for side, name in SIDE_NAMES.items()},
+    }
+    parent = local_path(config.spec.output.uri, "spec.output.uri") / "snapshots"
+    schema = table_schema(targets, selection.features)
+    write_snapshot(parent, spool, schema, selection.division, numbers.digest, description)
+    return numbers
+
+
+def _numbers(selection: Selection, digest: str) -> DatasetNumbers:
+    facts, division = selection.facts, selection.division
+    learnt = (division.sides == TRAIN) | (division.sides == VALIDATION)
+    return DatasetNumbers(
+        digest=digest,
+        rows=int(selection.keep.sum()),
+        units=len(np.unique(facts.unit[selection.keep])),
+        train_rows=division.count(TRAIN),
+        validation_rows=division.count(VALIDATION),
+        evaluation_rows=division.count(EVALUATION),
+        trained_through=next_second(int(facts.times[learnt].max())),
+        dropped=dict(sorted(selection.dropped.items())),
+    )
+
+
+def _side(targets: tuple[Target, ...], selection: Selection, side: int) -> dict[str, Any]:
+    facts, division = selection.facts, selection.division
+    rows = division.sides == side
+    return {
+        "rows": int(rows.sum()),
+        "units": len(np.unique(facts.unit[rows])),
+        "independent": {t.name: int(facts.independent[rows, n].sum()) for n, t in enumerate(targets)},
+        "classes": {
+            t.name: class_counts(facts, division, side, n)
+            for n, t in enumerate(targets)
+            if t.type != "Regression"
+        },
+    }
+
+
+def _split_note(config: RunConfig, selection: Selection) -> str:
+    if selection.division.used == config.spec.data.split:
+        return ""
+    return (
+        f"{config.spec.data.split} left too little to evaluate on; evaluation is by time, and training is "
+        "without its units"
+    )
+
+
+def _summary(dataset: DatasetNumbers, used: str) -> str:
+    drops = ", ".join(f"{reason} {count}" for reason, count in dataset.dropped.items()) or "none"
+    return (
+        f"data: {dataset.rows} rows of {dataset.units} units; split {used}: train {dataset.train_rows}, "
+        f"validation {dataset.validation_rows}, evaluation {dataset.evaluation_rows}; dropped: {drops}\n"
+        f"data: snapshot {dataset.digest}"
+    )
+
+
