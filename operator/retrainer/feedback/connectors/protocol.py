@@ -118,8 +118,9 @@ class UnitDayQuery:
     models: tuple[str, ...] | None = None
 
 
-UnitDay = tuple[str, str, float]
-"""Date (YYYY-MM-DD), unit, mean of positive / (positive + negative); ordered by date, then unit.
+UnitDay = tuple[str, str, float, int]
+"""Date (YYYY-MM-DD), unit, mean of positive / (positive + negative), number of those votes; ordered by date, then
+unit.
 
 Of several votes on one thing on one day the latest counts; a vote of a later day never changes a day that is over.
 """

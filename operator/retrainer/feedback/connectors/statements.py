@@ -156,14 +156,14 @@ def count_rows(query: CountQuery) -> Rows:
 
 
 def unit_days(canonical: str, query: UnitDayQuery, mapping: Mapping, literal: Literal) -> str:
-    """Rows (day since 1970, unit, mean): see UnitDay."""
+    """Rows (day since 1970, unit, mean, votes): see UnitDay."""
     index = mapping.signal(query.signal)
     models = _models(query.models, literal)
     source = f"(SELECT c.*, t / {DAY} AS day FROM ({canonical}) c WHERE reason IS NULL{models})"
     latest = _latest(source, index, "day, unit, identity")
     mean = f"SUM(CASE WHEN vote = {POSITIVE} THEN 1.0 ELSE 0.0 END) / count(*)"
     return (
-        f"SELECT day, unit, {mean} FROM ({latest}) v WHERE vote IN ({POSITIVE}, {NEGATIVE}) "
+        f"SELECT day, unit, {mean}, count(*) FROM ({latest}) v WHERE vote IN ({POSITIVE}, {NEGATIVE}) "
         "GROUP BY day, unit ORDER BY day, unit"
     )
 
