@@ -100,7 +100,7 @@ def training_job(
     template = pod_template(
         spec.job,
         image,
-        _arguments("train", "--snapshot-digest", snapshot_digest),
+        _arguments("train", snapshot_digest),
         config_name(run["metadata"]["name"], attempt),
         labels,
         gpus=gpus,
@@ -108,10 +108,15 @@ def training_job(
     return _job(run, Stage.TRAINING, attempt, labels, template, spec.job)
 
 
-def result_job(run: Mapping[str, Any], spec: TrainingRunSpec, attempt: int, image: str, of: Stage) -> Object:
-    """Reads the result of a finished stage from the output, where its pod can tell it no more."""
+def result_job(
+    run: Mapping[str, Any], spec: TrainingRunSpec, attempt: int, image: str, of: Stage, snapshot_digest: str | None
+) -> Object:
+    """Reads the result of stage `of` from the output, where its pod can tell it no more.
+
+    The trainer tells the training's result if it is given the snapshot's digest, and the data's otherwise.
+    """
     labels = _labels(run, Stage.RESULT) | {RESULT_OF_LABEL: of.value.lower()}
-    arguments = _arguments("result", "--of", _SUFFIX[of])
+    arguments = _arguments("result", snapshot_digest if of is Stage.TRAINING else None)
     template = pod_template(spec.job, image, arguments, config_name(run["metadata"]["name"], attempt), labels)
     small = spec.job.model_copy(
         update={"active_deadline_seconds": _RESULT_DEADLINE_SECONDS, "maximum_retries": _RESULT_RETRIES}
@@ -124,8 +129,10 @@ def reads_result_of(job: Object) -> str:
     return str((job["metadata"].get("labels") or {}).get(RESULT_OF_LABEL, "")).capitalize()
 
 
-def _arguments(stage: str, *more: str) -> tuple[str, ...]:
-    return (stage, "--config", f"{CONFIG_MOUNT}/run.json", "--workdir", WORKDIR_MOUNT, *more)
+def _arguments(stage: str, snapshot_digest: str | None = None) -> tuple[str, ...]:
+    """The digest is an argument, not part of run.json: one ConfigMap, written once, then serves all stages."""
+    base = (stage, "--config", f"{CONFIG_MOUNT}/run.json", "--workdir", WORKDIR_MOUNT)
+    return base if snapshot_digest is None else (*base, "--snapshot-digest", snapshot_digest)
 
 
 def _job(

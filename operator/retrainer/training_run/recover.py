@@ -42,7 +42,8 @@ def recover(step: Step, draft: Draft) -> StageResult | Plan:
 def _launch(step: Step, draft: Draft, name: str) -> Plan:
     if not step.image:
         return _lost(step, draft)
-    create = job.result_job(step.run, step.spec, step.attempt, step.image, step.stage)
+    digest = (draft.status.get("dataset") or {}).get("digest")
+    create = job.result_job(step.run, step.spec, step.attempt, step.image, step.stage, digest)
     return _reading(step, draft, name).plan(creates=(create,), requeue_after=LOOK_AGAIN_SECONDS)
 
 

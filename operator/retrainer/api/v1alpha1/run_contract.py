@@ -73,7 +73,8 @@ class RunConfig(SpecModel):
     sources: tuple[SourceConfig, ...] = ()
     """The sources, resolved; read by the data stage only."""
     snapshot: SnapshotRef | None = None
-    """The frozen data set; set for the train stage."""
+    """The frozen data set. The run's ConfigMap, which both Jobs mount, leaves it out: the argument
+    `--snapshot-digest sha256:…` of the stages `train` and `result` sets it, at snapshot_uri(output.uri, digest)."""
 
 
 class DatasetNumbers(StatusModel):
