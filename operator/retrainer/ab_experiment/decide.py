@@ -23,7 +23,7 @@ from retrainer.ab_experiment.state import AlteredLedger
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
 from retrainer.conditions import set_stalled
-from retrainer.plan import Object, Plan
+from retrainer.plan import Event, Object, Plan
 
 LOOK_SECONDS = 5.0
 """Between looks at a running experiment: drift of the route and broken arms are noticed this soon."""
@@ -112,9 +112,15 @@ def _go_on(seen: ExperimentInput, spec: ABExperimentSpec, ledger: Ledger, now: d
         status_first=weight < in_force,
         applies=route_to_apply(seen.obj, spec, seen.route, min(ledger.state.weight, in_force, weight)),
         replaces=(ledger_object(seen.obj, draft.ledger, seen.ledger),) if changed else (),
-        events=draft.events,
+        events=draft.events or _untold(before),
         requeue_after=_next_look(draft, scene),
     )
+
+
+def _untold(draft: Draft) -> tuple[Event, ...]:
+    """The verdict that the ledger bore already: a crash kept it from the status, and nobody was told."""
+    decision = draft.ledger.state.decision
+    return (Event(decision["verdict"], decision["message"]),) if decision else ()
 
 
 def _next_look(draft: Draft, scene: Scene) -> float | None:

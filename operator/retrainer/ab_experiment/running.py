@@ -193,7 +193,8 @@ def decide_it(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
     message = _with_numbers(draft.ledger, outcome)
     line = {
         "kind": "decision",
-        "at": scene.at,
+        # To the second, as on the status: from there the line is completed when a crash came between.
+        "at": iso(int(scene.now.timestamp())),
         "verdict": outcome.action,
         "reason": outcome.reason.value,
         "message": message,
