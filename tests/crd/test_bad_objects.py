@@ -10,6 +10,9 @@ import pytest
 from crd.conftest import Api
 from crd.valid_objects import ABSENT, BASES, DIGEST, OTHER_DIGEST, changed, metric
 
+from retrainer.api.v1alpha1 import KINDS
+from retrainer.crdgen.crd import custom_resource_definition
+
 
 @dataclass(frozen=True)
 class Bad:
@@ -117,7 +120,9 @@ EXPERIMENT = "spec.promotion.experiment"
 RETRAIN_POLICIES = [
     bad("no trigger", {"spec.triggers": []}, "spec.triggers", "at least 1"),
     bad("a trigger of no kind", {"spec.triggers.0.newSamples": ABSENT}, "spec.triggers[0]", "set exactly one of"),
-    bad("a trigger of two kinds", {"spec.triggers.0.staleness": {"maximumAgeDays": 1}}, "set exactly one of newSamples"),
+    bad(
+        "a trigger of two kinds", {"spec.triggers.0.staleness": {"maximumAgeDays": 1}}, "set exactly one of newSamples"
+    ),
     bad(
         "two triggers of one name",
         {"spec.triggers.+": {**GOOD_TRIGGER, "name": "volume"}},
@@ -189,7 +194,11 @@ RETRAIN_POLICIES = [
     ),
     bad(
         "a strategy rule that no age can meet",
-        {"spec.strategyRules": [{"strategy": "Full", "when": {"championAgeAtLeastDays": 9, "championAgeAtMostDays": 8}}]},
+        {
+            "spec.strategyRules": [
+                {"strategy": "Full", "when": {"championAgeAtLeastDays": 9, "championAgeAtMostDays": 8}}
+            ]
+        },
         "championAgeAtLeastDays must not exceed championAgeAtMostDays",
     ),
     bad("an unknown strategy", {"spec.defaultStrategy": "Magic"}, "spec.defaultStrategy", '"Incremental", "Full"'),
@@ -289,7 +298,12 @@ TRAINING_RUNS = [
         "spec.method.xgboost.parameters[1]",
         "Duplicate value",
     ),
-    bad("a gate without a demand", {"spec.gates": [{"metric": "accuracy"}]}, "spec.gates[0]", "set exactly one of atLeast"),
+    bad(
+        "a gate without a demand",
+        {"spec.gates": [{"metric": "accuracy"}]},
+        "spec.gates[0]",
+        "set exactly one of atLeast",
+    ),
     bad(
         "a gate with two demands",
         {"spec.gates": [{"metric": "accuracy", "atLeast": "0.7", "atMost": "0.9"}]},
@@ -346,7 +360,12 @@ TRAINING_RUNS = [
         {"spec.gates": [{"metric": "accuracy", "target": "letter", "atLeast": "0.7"}]},
         "target names a target that method does not train",
     ),
-    bad("a finished Job kept too briefly", {"spec.job": {"ttlSecondsAfterFinished": 60}}, "ttlSecondsAfterFinished", "600"),
+    bad(
+        "a finished Job kept too briefly",
+        {"spec.job": {"ttlSecondsAfterFinished": 60}},
+        "ttlSecondsAfterFinished",
+        "600",
+    ),
     bad("no deadline", {"spec.job": {"activeDeadlineSeconds": 0}}, "spec.job.activeDeadlineSeconds", "30"),
     bad("eleven retries", {"spec.job": {"maximumRetries": 11}}, "spec.job.maximumRetries", "10"),
     bad(
@@ -375,7 +394,9 @@ TRAINING_RUNS = [
         "spec.job.volumeClaims",
         "8",
     ),
-    bad("an output that is no folder", {"spec.output.uri": "file:///artifacts"}, "spec.output.uri", "must end with '/'"),
+    bad(
+        "an output that is no folder", {"spec.output.uri": "file:///artifacts"}, "spec.output.uri", "must end with '/'"
+    ),
     bad("an output without scheme", {"spec.output.uri": "/artifacts/"}, "spec.output.uri", "must begin with file:///"),
     bad("everything for evaluation", {"spec.data.evaluationPercent": 100}, "spec.data.evaluationPercent", "50"),
     bad(
@@ -422,8 +443,15 @@ AB_EXPERIMENTS = [
         "8",
     ),
     bad("two metrics of one name", {"spec.metrics.1.name": "likes"}, "spec.metrics[1]", "Duplicate value"),
-    bad("a guardrail without a margin", {"spec.metrics.1.margin": ABSENT}, "spec.metrics[1]", "needs a margin", '"0.02"'),
-    bad("a margin on the primary metric", {"spec.metrics.0.margin": "0.02"}, "spec.metrics[0]", "minimumDetectableEffect"),
+    bad(
+        "a guardrail without a margin", {"spec.metrics.1.margin": ABSENT}, "spec.metrics[1]", "needs a margin", '"0.02"'
+    ),
+    bad(
+        "a margin on the primary metric",
+        {"spec.metrics.0.margin": "0.02"},
+        "spec.metrics[0]",
+        "minimumDetectableEffect",
+    ),
     bad(
         "silence counted as not disliking",
         {"spec.metrics.1.missing": "Zero"},
@@ -457,14 +485,23 @@ AB_EXPERIMENTS = [
         "minimumDurationSeconds must be less than maximumDurationSeconds",
     ),
     bad("windows of a second", {"spec.windowSeconds": 1}, "spec.windowSeconds", "5"),
-    bad("an end that does not exist", {"spec.onInconclusive": "Promote"}, "spec.onInconclusive", '"KeepBaseline", "Hold"'),
+    bad(
+        "an end that does not exist",
+        {"spec.onInconclusive": "Promote"},
+        "spec.onInconclusive",
+        '"KeepBaseline", "Hold"',
+    ),
     bad(
         "an arm that nobody can recognise",
         {"spec.candidate.model": {"uri": "file:///models/new/"}},
         "spec.candidate.model",
         "set revision or digest",
     ),
-    bad("both arms with one revision", {"spec.candidate.model.revision": 3}, "baseline and candidate name the same model"),
+    bad(
+        "both arms with one revision",
+        {"spec.candidate.model.revision": 3},
+        "baseline and candidate name the same model",
+    ),
     bad(
         "both arms with one digest",
         {"spec.baseline.model": {"digest": DIGEST}, "spec.candidate.model": {"digest": DIGEST}},
@@ -516,3 +553,30 @@ def test_arms_whose_revisions_differ_may_share_a_digest(api: Api) -> None:
 def test_arms_may_be_told_apart_by_digest_alone(api: Api) -> None:
     models = {"spec.baseline.model": {"digest": DIGEST}, "spec.candidate.model": {"digest": OTHER_DIGEST}}
     api.try_create("default", changed(BASES["ABExperiment"](), models))
+
+
+def rules_of(schema: Any) -> set[str]:
+    """Messages of all rules in a schema."""
+    if isinstance(schema, list):
+        return set().union(*map(rules_of, schema)) if schema else set()
+    if not isinstance(schema, dict):
+        return set()
+    own = {rule["message"] for rule in schema.get("x-kubernetes-validations", ())}
+    return own.union(*(rules_of(value) for value in schema.values()))
+
+
+@pytest.fixture(scope="module")
+def refusals(api: Api) -> str:
+    """What the API server says to all mistakes."""
+    cases = [parameter.values for parameter in ALL]
+    return "\n".join(api.refusal_of_creating(changed(BASES[kind](), case.changes)) for kind, case in cases)
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_every_rule_of_a_kind_that_looks_at_one_object_refuses_one_of_the_mistakes(kind: str, refusals: str) -> None:
+    definition = next(custom_resource_definition(k) for k in KINDS if k.kind == kind)
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    root = schema["x-kubernetes-validations"]
+    messages = {rule["message"] for rule in root if "oldSelf" not in rule["rule"]}
+    messages |= rules_of(schema["properties"]["spec"])
+    assert {message for message in messages if message not in refusals} == set()
