@@ -25,13 +25,8 @@ def up(arguments: argparse.Namespace) -> None:
 
 
 def down(arguments: argparse.Namespace) -> None:
-    try:
-        cluster = Cluster.attach(arguments.state_dir)
-    except DevclusterError as error:
-        print(error)
-        cluster = None
-    if cluster:
-        cluster.stop()
+    if not Cluster.stop_state(arguments.state_dir):
+        print(f"no cluster runs in {arguments.state_dir}")
     if arguments.purge:
         Cluster.purge_state(arguments.state_dir)
 

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -131,6 +131,14 @@ class Cluster:
         elif pid and not _poll(lambda: not _is_supervisor(pid), STOP_LIMIT):
             os.kill(pid, signal.SIGKILL)
 
+    @classmethod
+    def stop_state(cls, state_dir: Path) -> bool:
+        """Stop what runs in a state directory, ready or not; False when nothing does."""
+        layout = Layout(Path(state_dir).resolve())
+        running = _running_pid(layout) is not None
+        cls(layout).stop()
+        return running
+
     @staticmethod
     def purge_state(state_dir: Path) -> None:
         """Delete the data of a stopped cluster, and nothing that is not a cluster's."""
@@ -187,15 +195,16 @@ def _options(
         envoy_binary=str(gateway.envoy_binary()) if with_gateway else "",
         gateway_manifests=[str(p) for p in build.gateway_manifests()] if with_gateway else [],
         dies_with_parent=dies_with_parent,
+        relayed=rootless.is_needed(),
     )
 
 
 def _start_supervisor(layout: Layout, dies_with_parent: bool) -> "subprocess.Popen[bytes]":
-    enter = rootless.ENTER if rootless.is_needed() else []
+    module = "devcluster.rootless" if rootless.is_needed() else "devcluster.supervisor"
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     with (layout.logs / "supervisor.log").open("ab") as output:
         return subprocess.Popen(
-            [*enter, sys.executable, "-m", "devcluster.supervisor", str(layout.state_dir)],
+            [sys.executable, "-m", module, str(layout.state_dir)],
             stdin=subprocess.PIPE if dies_with_parent else subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -221,10 +230,10 @@ def _is_supervisor(pid: int) -> bool:
         return False
 
 
-def _poll(condition: Any, limit: float) -> bool:
+def _poll(condition: Callable[[], bool], limit: float) -> bool:
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         if condition():
             return True
         time.sleep(0.05)
-    return bool(condition())
+    return condition()

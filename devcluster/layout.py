@@ -95,6 +95,8 @@ class Options(_Document):
     envoy_binary: str
     gateway_manifests: list[str]
     dies_with_parent: bool
+    # Ordinary users run it in namespaces and reach it through a relay.
+    relayed: bool
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,11 +3,12 @@
 Only root may add pod addresses, and inside a user namespace everybody is root. What runs there is
 reached through Unix sockets, which network namespaces do not separate: a process outside listens
 on 127.0.0.1 at the same ports as the servers inside, so kubeconfigs are valid on both sides.
-Run outside as `python -m devcluster.rootless STATE_DIR`.
+Run as `python -m devcluster.rootless STATE_DIR`: starts the supervisor inside and relays outside.
 """
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,9 +17,12 @@ from pathlib import Path
 from devcluster import processes
 from devcluster.errors import DevclusterError
 from devcluster.layout import Facts, Layout
+from devcluster.ports import choose_facts
 
 CHUNK = 256 * 1024
 ENTER = ["unshare", "--user", "--map-root-user", "--net", "--"]
+# Every namespace has all ranges for itself.
+INSIDE_POD_RANGE = 0
 Connector = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -58,19 +62,27 @@ async def serve_inside(layout: Layout, facts: Facts) -> list[asyncio.Server]:
     return servers
 
 
-def start_outside(layout: Layout) -> "subprocess.Popen[bytes]":
-    """The relay's outer half; ends with the process that starts it."""
-    return processes.start(
-        [sys.executable, "-m", "devcluster.rootless", layout.state_dir], layout.logs / "relay.log"
-    )
-
-
-async def serve_outside(layout: Layout, facts: Facts) -> None:
+async def run_outside(layout: Layout) -> int:
+    """Start the supervisor in namespaces of its own, relay until it ends; returns its exit status."""
+    # The ports must be free on both sides, and inside every port is.
+    facts = choose_facts(layout, INSIDE_POD_RANGE)
+    facts.write(layout.facts)
     servers = [
         await asyncio.start_server(_relay_to(_unix(_socket(layout, port))), "127.0.0.1", port)
         for port in relayed_ports(facts)
     ]
-    await asyncio.gather(*(server.serve_forever() for server in servers))
+    inside = _start_inside(layout)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, inside.terminate)
+    status = await processes.ended(inside)
+    for server in servers:
+        server.close()
+    return status
+
+
+def _start_inside(layout: Layout) -> "subprocess.Popen[bytes]":
+    """Inherits standard input: its end is what tells the supervisor that its caller is gone."""
+    return subprocess.Popen([*ENTER, sys.executable, "-m", "devcluster.supervisor", str(layout.state_dir)])
 
 
 def _tcp(port: int) -> Connector:
@@ -129,5 +141,4 @@ class _short_name:
 
 
 if __name__ == "__main__":
-    _layout = Layout(Path(sys.argv[1]))
-    asyncio.run(serve_outside(_layout, Facts.read(_layout.facts)))
+    sys.exit(asyncio.run(run_outside(Layout(Path(sys.argv[1])))))

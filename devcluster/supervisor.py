@@ -6,8 +6,6 @@ and the cluster stops.
 """
 
 import asyncio
-import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -16,10 +14,11 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from devcluster import control_plane, gateway, network, processes
+from devcluster import control_plane, gateway, network, processes, rootless
 from devcluster.api import Api, ApiError
 from devcluster.errors import DevclusterError
 from devcluster.layout import Facts, Layout, Options
+from devcluster.ports import choose_facts, last_facts
 
 PATIENCE = 10.0
 NODE = "/api/v1/nodes/devcluster"
@@ -145,23 +144,6 @@ async def _until_node_ready(api: Api) -> None:
         await asyncio.sleep(0.05)
 
 
-def choose_facts(layout: Layout, pod_range: int) -> Facts:
-    """Addresses of the last run if they are still free, so that kubeconfigs stay valid; else new ones."""
-    last = last_facts(layout)
-    if last is not None and last.pod_range == pod_range and network.are_free(last.ports):
-        return last
-    names = [field.name for field in dataclasses.fields(Facts) if field.name.endswith("_port")]
-    ports = dict(zip(names, network.free_ports(len(names)), strict=True))
-    return Facts(**ports, pod_range=pod_range)
-
-
-def last_facts(layout: Layout) -> Facts | None:
-    try:
-        return Facts.read(layout.facts)
-    except (FileNotFoundError, TypeError, json.JSONDecodeError):
-        return None
-
-
 async def serve(layout: Layout) -> None:
     """Run the cluster of this state directory until told to stop."""
     options = Options.read(layout.options)
@@ -174,7 +156,10 @@ async def serve(layout: Layout) -> None:
             facts.write(layout.facts)
             supervisor = Supervisor(layout, options, facts)
             _listen_for_the_end(supervisor.stopping, options.dies_with_parent)
+            relays = await rootless.serve_inside(layout, facts) if options.relayed else []
             await supervisor.run()
+            for relay in relays:
+                relay.close()
         finally:
             network.remove_address(number)
 
