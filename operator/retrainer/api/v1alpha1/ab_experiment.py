@@ -53,7 +53,7 @@ class ModelVersion(SpecModel):
         )
     )
 
-    revision: Annotated[int, Field(ge=1)] | None = None
+    revision: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """Revision of the policy."""
     uri: Annotated[str, Field(max_length=1024)] | None = None
     """Where the artifact lies."""
@@ -318,7 +318,7 @@ class SampleRatio(StatusModel):
     """Candidate share seen."""
     evidence: Decimal | None = None
     """e-value against the split that was asked for; alarm at 1,000."""
-    ok: bool = True
+    ok: bool
     """No alarm."""
 
 
