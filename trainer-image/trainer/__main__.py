@@ -7,15 +7,16 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Literal
 
-from retrainer.api.v1alpha1.run_contract import RunConfig, StageResult
+from retrainer.api.v1alpha1.run_contract import RunConfig, StageResult, snapshot_uri
+from retrainer.api.v1alpha1.training_run import SnapshotRef
 from trainer.config import load_config
 from trainer.errors import StageError, as_stage_error
 from trainer.interrupt import Interrupt
 from trainer.progress import Progress
 from trainer.termination import keep_copy, write_message
 
-_STAGE_NAMES = {"data": "Data", "train": "Training", "result": "Training"}
 _MESSAGE_CHARACTERS = 600
 
 
@@ -29,15 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
     workdir = Path(options.workdir)
     interrupt = Interrupt()
     interrupt.listen()
-    return run_stage(options.stage, Path(options.config), workdir, interrupt)
+    digest = getattr(options, "snapshot_digest", None)
+    return run_stage(options.stage, Path(options.config), workdir, interrupt, digest)
 
 
-def run_stage(stage: str, config_path: Path, workdir: Path, interrupt: Interrupt) -> int:
+def run_stage(
+    stage: str, config_path: Path, workdir: Path, interrupt: Interrupt, snapshot_digest: str | None = None
+) -> int:
     """Run `data`, `train` or `result`, write the termination message and return the exit code."""
     config: RunConfig | None = None
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        config = load_config(config_path)
+        config = _with_snapshot(load_config(config_path), snapshot_digest)
         with Progress() as progress:
             result = _dispatch(stage, config, workdir, progress, interrupt)
     except Exception as error:  # the boundary: every failure gets a code, a reason and a message
@@ -50,9 +54,15 @@ def run_stage(stage: str, config_path: Path, workdir: Path, interrupt: Interrupt
     return code
 
 
-def _dispatch(
-    stage: str, config: RunConfig, workdir: Path, progress: Progress, interrupt: Interrupt
-) -> StageResult:
+def _with_snapshot(config: RunConfig, digest: str | None) -> RunConfig:
+    """run.json is written before there is a snapshot; the digest is told when there is one."""
+    if digest is None:
+        return config
+    reference = SnapshotRef(uri=snapshot_uri(config.spec.output.uri, digest), digest=digest)
+    return config.model_copy(update={"snapshot": reference})
+
+
+def _dispatch(stage: str, config: RunConfig, workdir: Path, progress: Progress, interrupt: Interrupt) -> StageResult:
     if stage == "result":
         from trainer.stages.result import run_result
 
@@ -69,7 +79,7 @@ def _dispatch(
 
 
 def _failed(stage: str, failure: StageError) -> StageResult:
-    name = "Data" if stage == "data" else "Training"
+    name: Literal["Data", "Training"] = "Data" if stage == "data" else "Training"
     return StageResult(stage=name, reason=failure.reason, message=failure.message[:_MESSAGE_CHARACTERS])
 
 
@@ -77,7 +87,12 @@ def _log(failure: StageError, error: Exception) -> None:
     print(f"{failure.reason}: {failure.message}", file=sys.stderr, flush=True)
     if failure is not error:
         # Places only: the text of a foreign exception may quote records or passwords.
-        print("".join(traceback.format_tb(error.__traceback__)), type(error).__name__, file=sys.stderr, flush=True)
+        print(
+            "".join(traceback.format_tb(error.__traceback__)),
+            type(error).__name__,
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _announce(stage: str, config: RunConfig | None, result: StageResult, workdir: Path, code: int) -> None:
@@ -104,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
         stage = stages.add_parser(name, help=what)
         stage.add_argument("--config", required=True, help="run.json")
         stage.add_argument("--workdir", required=True, help="folder for scratch files")
+        if name != "data":
+            stage.add_argument("--snapshot-digest", help="digest of the frozen snapshot below output.uri")
     stages.add_parser("serve", help="answer requests with a model (configured by environment variables)")
     return parser
 
