@@ -78,8 +78,7 @@ def open_artifact(folder: Path, digest: str, field: str) -> Artifact:
 def publish_artifact(parent: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Artifact:
     """Write the files, then the manifest with their digests, and publish the folder under its digest."""
     described = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        for name, content in files.items()
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)} for name, content in files.items()
     }
     whole = {**manifest, "formatVersion": FORMAT_VERSION, "files": described}
     content = canonical_json(whole)

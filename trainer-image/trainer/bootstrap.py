@@ -86,7 +86,7 @@ def changes(measures: Sequence[tuple[Measure, Sequence[Sums]]], units: int, seed
     for measure, group in measures:
         values = _values([sums.candidate for sums in group], group, measure)
         if not compared or any(sums.champion is None for sums in group):
-            for sums in group:
+            for _ in group:
                 next(resampled, None)
             result.append(Change(values, None, None))
             continue
@@ -125,10 +125,7 @@ def _resample(blocks: Sequence[Sums], units: int, seed: int) -> list[tuple[Float
         parts.append(_weights(generator, count, drawn) @ matrix)
     sums = np.concatenate(parts)
     edges = np.cumsum([0] + [block.shape[1] for block in stacked])
-    return [
-        _pair(block, sums[:, start:end])
-        for block, start, end in zip(blocks, edges[:-1], edges[1:], strict=True)
-    ]
+    return [_pair(block, sums[:, start:end]) for block, start, end in zip(blocks, edges[:-1], edges[1:], strict=True)]
 
 
 def _weights(generator: np.random.Generator, count: int, drawn: int) -> Floats:
@@ -141,7 +138,9 @@ def _with_pseudo_units(sums: Sums) -> Floats:
     """Columns candidate, champion, denominator; the last two rows are the pseudo-units."""
     champion = sums.candidate if sums.champion is None else sums.champion
     shape = sums.candidate.shape[1]
-    best, worst, one = np.full(shape, sums.best), np.full(shape, sums.worst), np.ones(shape)
+    # One row in all, shared among the columns (classes) where there are several.
+    one = np.full(shape, 1 / shape)
+    best, worst = sums.best * one, sums.worst * one
     gain = np.concatenate([best, worst, one])
     loss = np.concatenate([worst, best, one])
     return np.vstack([np.hstack([sums.candidate, champion, sums.denominator]), gain, loss])

@@ -63,7 +63,7 @@ def _model(schema: ModelSchema) -> str:
 def _metrics(metrics: Sequence[MetricNumbers]) -> str:
     if not metrics:
         return "No evaluation row is labelled independently of the answers; nothing was measured."
-    head = "On rows labelled independently of the answers, later than training and of other units where the split allows.\n"
+    head = "On rows labelled independently of the answers.\n"
     rows = ["| metric | candidate | champion | change (95 % interval) |", "|---|---|---|---|"]
     for m in metrics:
         champion = "" if m.champion is None else f"{m.champion:.4g}"

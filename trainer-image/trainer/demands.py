@@ -55,9 +55,7 @@ def require_minimums(
         _require_learnable(facts, division, data, target, number)
 
 
-def _require_learnable(
-    facts: Facts, division: Division, data: DataSelection, target: Target, number: int
-) -> None:
+def _require_learnable(facts: Facts, division: Division, data: DataSelection, target: Target, number: int) -> None:
     labelled = int(((division.sides == TRAIN) & facts.labelled[:, number]).sum())
     if labelled == 0:
         raise DataError(f"target {target.name}: no labelled row is left for training after the split")
@@ -121,7 +119,7 @@ class Prospect:
         )
 
     def _independent(self, target: int) -> Mask:
-        return (self.division.sides == EVALUATION) & self.facts.independent[:, target]
+        return np.asarray((self.division.sides == EVALUATION) & self.facts.independent[:, target])
 
     def _independent_enough(self, target: int) -> bool:
         labelled = (self.division.sides == EVALUATION) & self.facts.labelled[:, target]
@@ -152,9 +150,7 @@ class Prospect:
         return UNKNOWN_ERROR_RATE if known is None else known
 
 
-def _require_chance(
-    gate: Gate, field: str, blocked: str | None, units: int, needed: int, error: float | None
-) -> None:
+def _require_chance(gate: Gate, field: str, blocked: str | None, units: int, needed: int, error: float | None) -> None:
     allow = "or set allowUnderpowered to train all the same"
     if blocked is not None:
         remedy = REMEDY_OF_BLOCK.get(blocked, "see the documentation of the gate")

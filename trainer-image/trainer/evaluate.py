@@ -56,7 +56,12 @@ class Evaluation:
 
 
 def blocking_reason(
-    champion: Champion | None, independent_enough: bool, comparable: bool, overlap: int, units: int, needed: int
+    champion: Champion | None,
+    independent_enough: bool,
+    comparable: bool,
+    overlap: int,
+    units: int,
+    needed: int,
 ) -> str | None:
     """Why no comparison with the champion can pass; None where nothing stands against it."""
     if champion is None:
@@ -79,7 +84,7 @@ def evaluate(
 ) -> tuple[tuple[MetricNumbers, ...], tuple[GateNumbers, ...]]:
     """Metrics (those of the gates first, in their order) and gate numbers (one per gate)."""
     judged = gate_measures(gates, targets)
-    measures = _distinct([*judged, *standard_measures(targets)])
+    measures = _distinct(judged, standard_measures(targets))
     measurable = [m for m in measures if all(evaluation.targets[t].rows for t in m.targets)]
     grouped = [(measure, [_sums(evaluation, measure, t) for t in measure.targets]) for measure in measurable]
     found = {m.name: c for m, c in zip(measurable, changes(grouped, evaluation.units, seed), strict=True)}
@@ -90,8 +95,11 @@ def evaluate(
     )
 
 
-def _distinct(measures: Sequence[Measure]) -> list[Measure]:
-    return list({measure.name: measure for measure in measures}.values())
+def _distinct(judged: Sequence[Measure], standard: Sequence[Measure]) -> list[Measure]:
+    """Those of the gates first; of the standard ones those that no gate measures under another name."""
+    same = {(measure.metric.name, measure.targets) for measure in judged if len(measure.targets) == 1}
+    others = [measure for measure in standard if (measure.metric.name, measure.targets) not in same]
+    return list({measure.name: measure for measure in [*judged, *others]}.values())
 
 
 def _sums(evaluation: Evaluation, measure: Measure, target: int) -> Sums:

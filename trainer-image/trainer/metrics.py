@@ -49,7 +49,7 @@ class Metric:
 
 
 def _hits(scored: Scored) -> Floats:
-    return (scored.answer.argmax(axis=1) == scored.truth).astype(np.float64)
+    return np.asarray(scored.answer.argmax(axis=1) == scored.truth, dtype=np.float64)
 
 
 def _accuracy(scored: Scored) -> tuple[Floats, Floats]:
@@ -151,9 +151,7 @@ def gate_measure(gate: Gate, targets: tuple[Target, ...], field: str) -> Measure
     return _measure(metric, chosen, targets, composite)
 
 
-def _measure(
-    metric: Metric, chosen: tuple[int, ...], targets: tuple[Target, ...], composite: str | None
-) -> Measure:
+def _measure(metric: Metric, chosen: tuple[int, ...], targets: tuple[Target, ...], composite: str | None) -> Measure:
     if composite is not None:
         return Measure(f"{composite}({metric.name})", metric, chosen, composite)
     suffix = f"/{targets[chosen[0]].name}" if len(targets) > 1 else ""

@@ -189,4 +189,3 @@ def _natural(name: str) -> tuple[int, int, str]:
     """f2 before f10, for the names of a JSON array; other names by alphabet after them."""
     digits = name[1:]
     return (0, int(digits), "") if name[:1] == "f" and digits.isdecimal() else (1, 0, name)
-

@@ -7,15 +7,12 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
 
 from retrainer.api.v1alpha1.run_contract import MetricNumbers
 from retrainer.api.v1alpha1.training_run import GateResult
 from trainer.evaluate import Evaluation
 from trainer.metrics import Scored
-
-matplotlib.use("Agg")
-from matplotlib.figure import Figure  # noqa: E402  (the backend is chosen first)
 
 _MOST_CLASSES = 40
 

@@ -83,7 +83,7 @@ def _late(facts: Facts, keep: Mask, share: float) -> Mask:
     if not len(times):
         return np.zeros_like(keep)
     place = min(len(times), max(1, math.ceil(len(times) * (1 - share))))
-    return facts.times > times[place - 1]
+    return np.asarray(facts.times > times[place - 1])
 
 
 def _time_with_disjoint_units(facts: Facts, keep: Mask, share: float) -> tuple[Mask, Mask]:
@@ -93,7 +93,13 @@ def _time_with_disjoint_units(facts: Facts, keep: Mask, share: float) -> tuple[M
 
 
 def _finish(
-    facts: Facts, keep: Mask, learn: Mask, evaluation: Mask, data: DataSelection, past: ChampionPast, used: str
+    facts: Facts,
+    keep: Mask,
+    learn: Mask,
+    evaluation: Mask,
+    data: DataSelection,
+    past: ChampionPast,
+    used: str,
 ) -> Division:
     overlap = evaluation & _known_to(past, facts)
     validation = _validation(facts, learn, data.validation_percent / 100)

@@ -201,9 +201,7 @@ def _batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
     for number in range(len(rows[0].truths)):
         columns.append([r.truths[number] for r in rows])
         columns.append([r.origins[number] for r in rows])
-    arrays = [
-        c if isinstance(c, pa.Array) else pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)
-    ]
+    arrays = [c if isinstance(c, pa.Array) else pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

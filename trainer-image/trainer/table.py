@@ -21,7 +21,7 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Side:
-    """The rows of one side, in the order of their digests: the same model whatever order they were written in."""
+    """The rows of one side, ordered by digest: the same model, in whatever order they were written."""
 
     features: Matrix
     """(rows, features); categories as their place in the feature's list."""
@@ -40,7 +40,7 @@ class Side:
         truths = self.truths[target]
         if truths.dtype == object:
             return np.array([truth is not None for truth in truths], dtype=bool)
-        return ~np.isnan(truths)
+        return np.asarray(~np.isnan(truths))
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,7 @@ def _joined(pieces: list[tuple[list[bytes], Side]], snapshot: Snapshot) -> Side:
 def _empty(snapshot: Snapshot) -> Side:
     return Side(
         features=np.zeros((0, len(snapshot.features)), dtype=np.float32),
-        truths=tuple(
-            np.zeros(0) if t.type == "Regression" else np.array([], dtype=object) for t in snapshot.targets
-        ),
+        truths=tuple(np.zeros(0) if t.type == "Regression" else np.array([], dtype=object) for t in snapshot.targets),
         independent=tuple(np.zeros(0, dtype=bool) for _ in snapshot.targets),
         units=np.array([], dtype=object),
     )

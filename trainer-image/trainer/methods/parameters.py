@@ -103,7 +103,7 @@ def _parse(text: str, allowed: Allowed, field: str) -> Setting:
             raise ConfigurationError(f"{field}: must be one of {', '.join(allowed.choices)}")
         return text
     try:
-        number = allowed.kind(text)
+        number = int(text) if allowed.kind is int else float(text)
     except ValueError:
         kind = "a whole number" if allowed.kind is int else "a number"
         raise ConfigurationError(f"{field}: must be {kind}") from None

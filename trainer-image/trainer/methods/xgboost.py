@@ -196,7 +196,7 @@ class Training:
         )
 
 
-class _Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+class _Rounds(xgboost.callback.TrainingCallback):
     """The rounds of one target: losses, early stopping, progress and checkpoints, across attempts.
 
     xgboost's own early stopping forgets its history when training continues from a checkpoint."""
@@ -212,7 +212,18 @@ class _Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         self._patience = settings.early_stopping_rounds
         self._saved_at = training.clock()
         self._has_validation = False
-        self.losses: tuple[float, ...] = ()
+        self._losses: list[float] = []
+        self._best_round = 0
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Per round, those of earlier attempts included."""
+        return tuple(self._losses)
+
+    def _note(self, loss: float) -> None:
+        self._losses.append(loss)
+        if loss < self._losses[self._best_round]:
+            self._best_round = len(self._losses) - 1
 
     def train(self, parameters: Mapping[str, Any], train: Any | None, validation: Any | None) -> Any:
         if train is None:
@@ -220,13 +231,14 @@ class _Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         self._has_validation = validation is not None
         saved = self._training.checkpoints.parts.get(self._name)
         if saved is not None:
-            self.losses = saved.losses
-            self._training.progress.say(f"train: {self._name} continues after round {len(self.losses)}")
+            for loss in saved.losses:
+                self._note(loss)
+            self._training.progress.say(f"train: {self._name} continues after round {len(self._losses)}")
         if saved is not None and saved.finished:
             return _load(saved.weights, self._training.threads)
         start = _load(saved.weights, self._training.threads) if saved is not None else self._parent
         booster = start
-        if not self._stopped() and len(self.losses) < self._total:
+        if not self._stopped() and len(self._losses) < self._total:
             booster = self._boost(parameters, train, validation, start)
         best = self._best(booster)
         self._training.checkpoints.save(self._name, Part(bytes(best.save_raw("ubj")), self.losses, True))
@@ -236,9 +248,9 @@ class _Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         try:
             return xgboost.train(
                 # A continued run must not draw the same random rows again as its first rounds did.
-                {**parameters, "seed": parameters["seed"] + len(self.losses)},
+                {**parameters, "seed": parameters["seed"] + len(self._losses)},
                 train,
-                num_boost_round=self._total - len(self.losses),
+                num_boost_round=self._total - len(self._losses),
                 evals=[(train, "train") if validation is None else (validation, _VALIDATION)],
                 xgb_model=start,
                 callbacks=[self],
@@ -256,10 +268,10 @@ class _Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         loss = float(next(iter(next(iter(evals_log.values())).values()))[-1])
         if not math.isfinite(loss):
             raise Diverged(
-                f"target {self._name}: the loss is not finite after round {len(self.losses) + 1}; "
+                f"target {self._name}: the loss is not finite after round {len(self._losses) + 1}; "
                 "lower eta, or look for extreme labels"
             )
-        self.losses = (*self.losses, loss)
+        self._note(loss)
         self._report(loss)
         if self._training.interrupt.asked:
             self._save(model)
@@ -274,18 +286,18 @@ class _Rounds(xgboost.callback.TrainingCallback):  # type: ignore[misc]
 
     def _report(self, loss: float) -> None:
         targets = len(self._training.table.targets)
-        step = self._number * self._total + len(self.losses)
+        step = self._number * self._total + len(self._losses)
         total = targets * self._total
         self._training.progress.report(5 + 80 * step / total, step, total, loss)
 
     def _stopped(self) -> bool:
-        if not self._has_validation or not self.losses:
+        if not self._has_validation or not self._losses:
             return False
-        return len(self.losses) - 1 - int(np.argmin(self.losses)) >= self._patience
+        return len(self._losses) - 1 - self._best_round >= self._patience
 
     def _best(self, booster: Any) -> Any:
         """Without the rounds after the best one on the validation rows."""
         if not self._has_validation:
             return booster
-        surplus = len(self.losses) - 1 - int(np.argmin(self.losses))
+        surplus = len(self._losses) - 1 - self._best_round
         return booster[: booster.num_boosted_rounds() - surplus]

@@ -17,7 +17,6 @@ from trainer.artifact import open_artifact
 from trainer.config import method_of
 from trainer.demands import Prospect, needed_units, require_minimums
 from trainer.digest import canonical_json, sha256_of
-from trainer.errors import ConfigurationError, DataError
 from trainer.interrupt import Interrupt
 from trainer.methods.parameters import check_parameters
 from trainer.metrics import gate_measures
@@ -63,11 +62,13 @@ def run_data(config: RunConfig, workdir: Path, progress: Progress, interrupt: In
                  f"{config.spec.data.window.to:%F}")  # fmt: skip
     selection = _select(config, targets, spool, interrupt)
     progress.report(60)
-    require_minimums(
-        selection.facts, selection.keep, selection.division, config.spec.data, targets
-    )
+    require_minimums(selection.facts, selection.keep, selection.division, config.spec.data, targets)
     prospect = Prospect(
-        selection.facts, selection.division, targets, config.spec.champion, _known_error_rates(config, targets)
+        selection.facts,
+        selection.division,
+        targets,
+        config.spec.champion,
+        _known_error_rates(config, targets),
     )
     numbers = prospect.numbers(gates)
     progress.report(70)
@@ -75,7 +76,11 @@ def run_data(config: RunConfig, workdir: Path, progress: Progress, interrupt: In
     progress.report(100)
     progress.say(_summary(dataset, selection.division.used))
     return StageResult(
-        stage="Data", reason=RunReason.FROZEN, message=_split_note(config, selection), dataset=dataset, gates=numbers
+        stage="Data",
+        reason=RunReason.FROZEN,
+        message=_split_note(config, selection),
+        dataset=dataset,
+        gates=numbers,
     )
 
 
@@ -121,9 +126,7 @@ def _champion_past(champion: Champion | None) -> ChampionPast:
         identity_key(source, record)
         for side, batch, _ in read_rows(snapshot)
         if side in learnt
-        for source, record in zip(
-            batch.column("source").to_pylist(), batch.column("id").to_pylist(), strict=True
-        )
+        for source, record in zip(batch.column("source").to_pylist(), batch.column("id").to_pylist(), strict=True)
     ]
     return ChampionPast(through, np.array(keys, dtype=KEY_TYPE))
 
@@ -199,9 +202,7 @@ def _side(targets: tuple[Target, ...], selection: Selection, side: int) -> dict[
         "units": len(np.unique(facts.unit[rows])),
         "independent": {t.name: int(facts.independent[rows, n].sum()) for n, t in enumerate(targets)},
         "classes": {
-            t.name: class_counts(facts, division, side, n)
-            for n, t in enumerate(targets)
-            if t.type != "Regression"
+            t.name: class_counts(facts, division, side, n) for n, t in enumerate(targets) if t.type != "Regression"
         },
     }
 
@@ -222,5 +223,3 @@ def _summary(dataset: DatasetNumbers, used: str) -> str:
         f"validation {dataset.validation_rows}, evaluation {dataset.evaluation_rows}; dropped: {drops}\n"
         f"data: snapshot {dataset.digest}"
     )
-
-

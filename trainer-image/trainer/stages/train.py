@@ -94,7 +94,9 @@ def _champion(config: RunConfig, threads: int) -> TabularModel | None:
     champion = config.spec.champion
     if champion is None:
         if config.spec.strategy is Strategy.INCREMENTAL:
-            raise ConfigurationError("spec.champion: strategy Incremental continues from a champion; set it or use Full")
+            raise ConfigurationError(
+                "spec.champion: strategy Incremental continues from a champion; set it or use Full"
+            )
         return None
     folder = local_path(champion.uri, "spec.champion.uri")
     return load_model(open_artifact(folder, champion.digest, "spec.champion"), threads)
@@ -209,7 +211,10 @@ def _whole_result(
 ) -> bytes:
     """Everything, also what does not fit a termination message."""
     gates = [
-        {**n.model_dump(mode="json", by_alias=True, exclude_none=True), **g.model_dump(mode="json", by_alias=True)}
+        {
+            **n.model_dump(mode="json", by_alias=True, exclude_none=True),
+            **g.model_dump(mode="json", by_alias=True),
+        }
         for n, g in zip(numbers, judged, strict=True)
     ]
     return canonical_json(
