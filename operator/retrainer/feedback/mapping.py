@@ -152,9 +152,9 @@ def _signal(signal: Signal, find: _Finder) -> SignalPath:
     if signal.thumbs is not None:
         if signal.from_ is None:
             raise SchemaMismatch(f"signals[{signal.name}]: a thumbs signal needs `from`, the column of the vote")
-        votes = {v: NEUTRAL for v in signal.thumbs.neutral or ()}
-        votes |= {v: NEGATIVE for v in signal.thumbs.negative}
-        votes |= {v: POSITIVE for v in signal.thumbs.positive}
+        votes = dict.fromkeys(signal.thumbs.neutral or (), NEUTRAL)
+        votes |= dict.fromkeys(signal.thumbs.negative, NEGATIVE)
+        votes |= dict.fromkeys(signal.thumbs.positive, POSITIVE)
         return SignalPath(signal.name, "thumbs", find(f"signals[{signal.name}].from", signal.from_), tuple(votes.items()))
     return SignalPath(signal.name, "label" if signal.label is not None else "correction", None)
 

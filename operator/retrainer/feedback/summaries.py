@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrainer.feedback.quality import Quarantine
+
 Cursor = str
 """How far a source was read: opaque, at most 1,024 characters, without any content."""
 
@@ -64,6 +66,8 @@ class Totals:
     """`reason|field` to rows."""
     examples: Mapping[str, str] = field(default_factory=dict)
     """`reason|field` to the id of one such row."""
+    next_readable: int | None = None
+    """Earliest time of the rows that are quarantined only because it is still ahead of the clock."""
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[Any, ...]]) -> Totals:
@@ -79,13 +83,14 @@ class Totals:
             records=self.records + other.records,
             units=self.units + other.units,
             votes=self.votes + other.votes,
-            first=min((t for t in (self.first, other.first) if t is not None), default=None),
+            first=_earliest(self.first, other.first),
             last=max((t for t in (self.last, other.last) if t is not None), default=None),
             signals=_merge(self.signals, other.signals, keep_empty=True),
             days=_merge(self.days, other.days),
             segments=_merge(self.segments, other.segments),
             quarantine=_merge_counts(self.quarantine, other.quarantine),
             examples={**other.examples, **self.examples},
+            next_readable=_earliest(self.next_readable, other.next_readable),
         )
 
     def minus(self, other: Totals) -> Totals:
@@ -129,6 +134,7 @@ class _Parts:
         self.counts: dict[str, dict[Any, Counts]] = {"signal": {}, "day": {}, "segment": {}}
         self.quarantine: dict[str, int] = {}
         self.examples: dict[str, str] = {}
+        self.next_readable: int | None = None
 
     def add(
         self, part: str, name: str | None, n: int, p: int, z: int, q: int, low: int | None, high: int | None,
@@ -141,6 +147,8 @@ class _Parts:
             self.quarantine[name] = int(n)
             if example is not None:
                 self.examples[name] = example
+            if name.startswith(Quarantine.FUTURE_TIME):
+                self.next_readable = low
         else:
             self.numbers[part] = self.numbers.get(part, 0) + int(n)
             if part == "records":
@@ -158,7 +166,12 @@ class _Parts:
             segments=self.counts["segment"],
             quarantine=self.quarantine,
             examples=self.examples,
+            next_readable=self.next_readable,
         )
+
+
+def _earliest(a: int | None, b: int | None) -> int | None:
+    return min((t for t in (a, b) if t is not None), default=None)
 
 
 def _merge(a: Mapping[Any, Counts], b: Mapping[Any, Counts], *, keep_empty: bool = False) -> dict[Any, Counts]:
@@ -186,8 +199,9 @@ class Position:
     mark: str | None = None
     check: str | None = None
     stamp: str | None = None
-    future: bool = False
-    """Rows are quarantined for a time ahead of our clock: what is read changes though the source does not."""
+    expires: int | None = None
+    """When a row that is quarantined for its future time becomes readable, seconds since 1970: from then on what
+    is read differs though the source does not."""
     features: int | None = None
     """The usual number of features."""
 
@@ -199,7 +213,7 @@ class Position:
     def _json(self, mark: str | None) -> str:
         fields = {
             "f": self.fingerprint, "a": self.full_at, "m": mark, "c": self.check, "s": self.stamp,
-            "u": 1 if self.future else None, "n": self.features,
+            "e": self.expires, "n": self.features,
         }  # fmt: skip
         return json.dumps({k: v for k, v in fields.items() if v is not None}, separators=(",", ":"))
 
@@ -216,7 +230,7 @@ class Position:
                 mark=_text(fields.get("m")),
                 check=_text(fields.get("c")),
                 stamp=_text(fields.get("s")),
-                future=bool(fields.get("u")),
+                expires=int(fields["e"]) if "e" in fields else None,
                 features=int(fields["n"]) if "n" in fields else None,
             )
         except (ValueError, TypeError, KeyError, AttributeError):

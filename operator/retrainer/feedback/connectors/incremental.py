@@ -9,8 +9,8 @@ into closed ones and the rest; the totals of the closed rows are kept in memory 
 and the base moves to the new mark in the same way. Quarantined rows belong to no unit and are added one by one.
 This is exact as long as no closed row was changed or removed, and that is *verified at every look*: the number
 of rows closed by the old mark (and, where the database does not version its rows, a checksum of their contents)
-must be what it was. If not, or after a restart, or once a day, or while rows are quarantined only because their
-time is still ahead of the clock, everything is read. A rule that is wrong can so never last longer than a day.
+must be what it was. If not, or after a restart, or once a day, or when the time comes of a row that was
+quarantined because its time was ahead of the clock, everything is read.
 
 What is saved is the sorting and counting of all rows, by far the largest part; the verification stays linear.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from retrainer.feedback.connectors.statements import Rows
-from retrainer.feedback.quality import Quarantine
+from retrainer.feedback.quality import CLOCK_SKEW_MICROSECONDS
 from retrainer.feedback.summaries import SEGMENT_LIMIT, Cursor, Position, Summary, Totals
 
 FULL_EVERY_SECONDS = 86_400
@@ -71,7 +71,7 @@ def summarise(
         mark=mark,
         check=check,
         stamp=stamp,
-        future=_has_future(summary.totals),
+        expires=_expiry(summary.totals),
         features=features,
     )
     return summary, after.encode()
@@ -81,7 +81,7 @@ def _is_current(position: Position, fingerprint: str, features: int | None, now:
     return (
         position.fingerprint == fingerprint
         and position.features == features
-        and not position.future
+        and (position.expires is None or now < position.expires)
         and 0 <= now - position.full_at < FULL_EVERY_SECONDS
     )
 
@@ -118,5 +118,8 @@ def _too_many_segments(totals: Totals) -> bool:
     return len(totals.segments) > SEGMENT_LIMIT
 
 
-def _has_future(totals: Totals) -> bool:
-    return any(code.startswith(Quarantine.FUTURE_TIME) for code in totals.quarantine)
+def _expiry(totals: Totals) -> int | None:
+    """When the first row with a future time becomes readable, seconds since 1970."""
+    if totals.next_readable is None:
+        return None
+    return (totals.next_readable - CLOCK_SKEW_MICROSECONDS) // 1_000_000

@@ -103,7 +103,7 @@ class SQLiteConnector:
             index = session.mapping.signal(query.signal)
             canonical = session.rows.canonical(statements.outcome_rows(query))
             found = {r[0]: r for r in session.all(statements.outcomes(canonical, query, index, literal))}
-        return [_arm_outcome(a.name, found.get(a.name)) for a in query.arms]
+        return [statements.arm_outcome(a.name, found.get(a.name)) for a in query.arms]
 
     def count(self, query: CountQuery) -> int:
         with self._session() as session:
@@ -137,7 +137,7 @@ class SQLiteConnector:
             session = _Session(self._spec, self._sqlite, path, self._timeouts.read, self._clock())
             yield session
         except sqlite3.Error as error:
-            raise _catalogued(error, self._sqlite) from error
+            raise _catalogued(error, self._sqlite) from None
         finally:
             if session is not None:
                 session.connection.close()
@@ -285,11 +285,6 @@ def _authorize(action: int, first: str | None, second: str | None, *_: object) -
     if action == sqlite3.SQLITE_FUNCTION and (second or "").casefold() in _REFUSED_FUNCTIONS:
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
-
-
-def _arm_outcome(name: str, row: tuple[Any, ...] | None) -> ArmOutcome:
-    units, responded, total = (int(v) for v in row[1:4]) if row else (0, 0, 0)
-    return ArmOutcome(name, units, responded, float(total), float(total))
 
 
 _FILE_TROUBLE = {

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
-from retrainer.feedback.connectors.protocol import Arm, CountQuery, OutcomeQuery, UnitDayQuery
+from retrainer.feedback.connectors.protocol import Arm, ArmOutcome, CountQuery, OutcomeQuery, UnitDayQuery
 from retrainer.feedback.mapping import NEGATIVE, POSITIVE, Mapping
 from retrainer.feedback.quality import microseconds
 from retrainer.feedback.summaries import SEGMENT_LIMIT
@@ -52,7 +53,7 @@ def totals(canonical: str, mapping: Mapping, literal: Literal) -> str:
     parts = [
         _part("'records'", "NULL", "count(*)", low="min(low)", high="max(high)", source="things"),
         _part("'units'", "NULL", "count(DISTINCT unit)", source="things"),
-        _part("'quarantine'", "reason", "count(*)", example="min(id)", source=_QUARANTINED, group="reason"),
+        _part("'quarantine'", "reason", "count(*)", low="min(t)", example="min(id)", source=_QUARANTINED, group="reason"),
     ]
     leading = next((i for i, s in enumerate(mapping.signals) if s.has_polarity), None)
     for index, signal in enumerate(mapping.signals):
@@ -115,6 +116,12 @@ def outcomes(canonical: str, query: OutcomeQuery, index: int, literal: Literal) 
     )
     total = f"COALESCE(SUM(CASE WHEN b.vote = {vote} THEN 1 ELSE 0 END), 0)"
     return f"WITH {', '.join(ctes)} SELECT a.arm, count(*), count(b.vote), {total} FROM {joined} GROUP BY a.arm"
+
+
+def arm_outcome(name: str, row: Sequence[Any] | None) -> ArmOutcome:
+    """The answer for one arm; y is 0 or 1, so Σy² is Σy."""
+    units, responded, total = (int(v) for v in row[1:4]) if row else (0, 0, 0)
+    return ArmOutcome(name, units, responded, float(total), float(total))
 
 
 def outcome_rows(query: OutcomeQuery) -> Rows:

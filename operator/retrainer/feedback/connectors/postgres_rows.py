@@ -1,0 +1,289 @@
+"""The canonical relation of a PostgreSQL source: two nested SELECTs, both fenced so that nothing is computed twice.
+
+The inner one names the raw columns c0, c1 … and reads each field to a text `x_…` and a reason `b_…`; the outer one
+picks the first reason in the order of `retrainer.feedback.records` and builds unit, identity and votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping as Lookup
+from dataclasses import dataclass
+
+from retrainer.feedback.connectors import postgres_values as values
+from retrainer.feedback.connectors.postgres_values import Kind, Value, code
+from retrainer.feedback.connectors.statements import Rows
+from retrainer.feedback.errors import SchemaMismatch
+from retrainer.feedback.mapping import ANSWER_FIELDS, KEY_FIELDS, TEXT_FIELDS, Mapping, Path, SignalPath
+from retrainer.feedback.quality import (
+    CLOCK_SKEW_MICROSECONDS,
+    EARLIEST_MICROSECONDS,
+    ID_CHARACTERS,
+    KEY_CHARACTERS,
+    TEXT_CHARACTERS,
+    Quarantine,
+)
+
+_NUMBER = r"^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,4})?$"
+
+
+@dataclass(frozen=True)
+class Names:
+    """How the driver writes names and texts into SQL."""
+
+    identifier: Callable[[str], str]
+    literal: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One step of reading: `bad` names the reason or NULL."""
+
+    field: str
+    bad: str
+
+
+class CanonicalRows:
+    """Builds the canonical relation over `source` (a quoted table, or a query in parentheses).
+
+    `kinds` are those of the source's columns; `versioned` says that rows carry xmin. Marks are "xid:microseconds":
+    closed are the rows that an older transaction wrote and whose time is older.
+    """
+
+    def __init__(
+        self, mapping: Mapping, source: str, kinds: Lookup[str, Kind], names: Names, *, versioned: bool, now: int,
+        expected_features: int | None,
+    ) -> None:  # fmt: skip
+        self._mapping = mapping
+        self._source = source
+        self._kinds = kinds
+        self._names = names
+        self._versioned = versioned
+        self._now = now
+        self._expected = expected_features
+        self._columns = tuple(dict.fromkeys((*mapping.columns, *mapping.feature_columns)))
+
+    def canonical(self, rows: Rows) -> str:
+        """See `retrainer.feedback.connectors.statements`."""
+        mapping = self._mapping
+        columns = [
+            'x_id COLLATE "C" AS id',
+            "t",
+            f"{_unit(mapping)} AS unit",
+            f"{_identity(mapping)} AS identity",
+            *(f"{_mapped(mapping, name)} AS {name}" for name in ("segment", "model", "variant")),
+            f"{self._reason()} AS reason",
+            f"{self._old(rows.old)} AS old",
+            *(f"{self._vote(i, s)} AS s{i}" for i, s in enumerate(mapping.signals)),
+        ]
+        where = " AND ".join(self._conditions(rows)) or "true"
+        return f"SELECT {', '.join(columns)} FROM ({self._read(rows)}) r WHERE {where}"
+
+    def scan(self, since: int, until: int) -> str:
+        """Canonical fields and raw JSON-like columns of rows whose time lies in [since, until) or is unreadable.
+
+        Columns: id, t, unit, identity, session, input, output, model, variant, segment, reason, then one per
+        signal, then the jsonb text of prediction, correction, labels, document and features, those that are mapped.
+        """
+        mapping = self._mapping
+        fields = ("session", "input", "output", "model", "variant", "segment")
+        columns = [
+            "x_id", "t", _unit(mapping), _identity(mapping), *(_mapped(mapping, f) for f in fields), self._reason(),
+            *(self._vote(i, s) for i, s in enumerate(mapping.signals)),
+            *(f"to_jsonb({value.sql})::text" for value in self.documents()),
+        ]  # fmt: skip
+        where = f"t IS NULL OR (t >= {since} AND t < {until})"
+        return f"SELECT {', '.join(columns)} FROM ({self._read(Rows())}) r WHERE {where}"
+
+    def documents(self) -> Iterator[Value]:
+        """Raw values behind `scan`'s last columns, in its order."""
+        mapping = self._mapping
+        yield from (self._value(mapping.fields[f]) for f in ANSWER_FIELDS if f in mapping.fields)
+        yield from (self._value(x.path) for x in mapping.labels)
+        if mapping.document is not None:
+            yield self._document(mapping.document)
+        yield from (self._value(f.path) for f in mapping.features)
+
+    def check(self, mark: str) -> str:
+        """Number of the closed rows: an update or a deletion takes a row out of them, and nothing adds one."""
+        return f"SELECT count(*)::text FROM ({self._read(Rows())}) r WHERE {_closed(mark)}"
+
+    def usual_features(self, sample: int) -> str | None:
+        """The most common number of features among the first rows; None where they are no document."""
+        if self._mapping.document is None:
+            return None
+        value = self._document(self._mapping.document)
+        first = f"SELECT {values.document_size(value.sql)} AS n FROM ({self._raw()} LIMIT {sample}) r"
+        return f"SELECT n FROM ({first}) s WHERE n IS NOT NULL GROUP BY n ORDER BY count(*) DESC, n LIMIT 1"
+
+    def _raw(self) -> str:
+        """Columns under short names; json is made jsonb here, once."""
+        picked = []
+        for index, column in enumerate(self._columns):
+            name = f"q.{self._names.identifier(column)}"
+            if self._kinds[column] == "json":
+                guarded = values.guarded_json(name)
+                picked += [f"{guarded.sql} AS c{index}", f"{guarded.bad} AS g{index}"]
+            else:
+                picked.append(f"{name} AS c{index}")
+        if self._versioned:
+            picked.append("q.xmin AS version")
+        return f"SELECT {', '.join(picked)} FROM {self._source} q"
+
+    def _read(self, rows: Rows) -> str:
+        micros, bad = values.time(self._value(self._mapping.time))
+        picked = [f"{micros} AS t", f"{bad or 'NULL::text'} AS b_time"]
+        for name, path, limit, documents in _texts(self._mapping):
+            shown, problem = values.text(self._value(path), limit, documents=documents)
+            picked += [f"{shown} AS x_{name}", f"{problem} AS b_{name}"]
+        bound = self._raw_bound(rows)
+        return f"SELECT r.*, {', '.join(picked)} FROM ({self._raw()}{bound} OFFSET 0) r OFFSET 0"
+
+    def _raw_bound(self, rows: Rows) -> str:
+        """The same time bound on the column itself, so that an index can serve it."""
+        path = self._mapping.time
+        if self._kinds[path.column] not in ("timestamptz", "timestamp") or rows.touched:
+            return ""
+        column, zone = f"q.{self._names.identifier(path.column)}", self._kinds[path.column]
+        moment = "to_timestamp({} / 1000000.0)" + ("" if zone == "timestamptz" else " AT TIME ZONE 'UTC'")
+        # One second wider than asked: to_timestamp works in floating point, and the exact bound follows.
+        found = [] if rows.since is None else [f"{column} >= {moment.format(rows.since - 1_000_000)}"]
+        found += [] if rows.until is None else [f"{column} < {moment.format(rows.until + 1_000_000)}"]
+        return f" WHERE {' AND '.join(found)}" if found else ""
+
+    def _value(self, path: Path) -> Value:
+        index = self._columns.index(path.column)
+        kind = self._kinds[path.column]
+        if kind in ("json", "jsonb"):
+            keys = ", ".join(self._names.literal(k) for k in path.keys)
+            whole = Value(f"c{index}", "jsonb", f"g{index}" if kind == "json" else None)
+            return values.inside(whole, path.keys, f"ARRAY[{keys}]::text[]")
+        if path.keys:
+            raise SchemaMismatch(
+                f'{path.field}: column "{path.column}" is not of type json or jsonb, so nothing can be taken out of '
+                f"it; change its type, or use a query that casts it",
+                column=path.column,
+            )
+        return Value(f"c{index}", kind)
+
+    def _document(self, path: Path) -> Value:
+        value = self._value(path)
+        if value.kind == "list":
+            return Value(f"to_jsonb({value.sql})", "jsonb")
+        if value.kind != "jsonb":
+            raise SchemaMismatch(
+                f'{path.field}: column "{path.column}" is neither json, jsonb nor an array; change its type, or use '
+                f"a query that casts it",
+                column=path.column,
+            )
+        return value
+
+    def _reason(self) -> str:
+        whens = " ".join(
+            f"WHEN {c.bad} IS NOT NULL THEN {c.bad} || {self._names.literal('|' + c.field)}" for c in self._checks()
+        )
+        return f"CASE {whens} END"
+
+    def _checks(self) -> Iterator[_Check]:
+        """In the order of `RowReader`; every reason is a column of the inner SELECT or an expression over them."""
+        mapping = self._mapping
+        yield _Check("id", f"COALESCE(b_id, CASE WHEN x_id IS NULL THEN {code(Quarantine.MISSING_ID)} END)")
+        yield _Check("time", self._time_problem())
+        yield from (_Check(f, f"b_{f}") for f in (*KEY_FIELDS, *TEXT_FIELDS) if f in mapping.fields)
+        for index, signal in enumerate(mapping.signals):
+            if signal.path is not None:
+                listed = ", ".join(self._names.literal(text) for text, _ in signal.votes)
+                unlisted = f"CASE WHEN x_signal{index} NOT IN ({listed}) THEN {code(Quarantine.SIGNAL_OUT_OF_RANGE)} END"
+                yield _Check(f"signal {signal.name}", f"COALESCE(b_signal{index}, {unlisted})")
+        yield from (_Check(f, self._answer_problem(f)) for f in ANSWER_FIELDS if f in mapping.fields)
+        for index, label in enumerate(mapping.labels):
+            no_number = f"CASE WHEN x_label{index} !~ '{_NUMBER}' THEN {code(Quarantine.WRONG_TYPE)} END"
+            yield _Check(f"label {label.name}", f"COALESCE(b_label{index}, {no_number if label.regression else 'NULL'})")
+        if mapping.document is not None:
+            yield _Check("features", values.document_problem(self._document(mapping.document), self._expected))
+        for feature in mapping.features:
+            yield _Check(f"feature {feature.name}", self._feature_problem(feature.path, feature.categorical))
+
+    def _time_problem(self) -> str:
+        return (
+            f"COALESCE(b_time, CASE WHEN t IS NULL THEN {code(Quarantine.MISSING_TIME)} "
+            f"WHEN t < {EARLIEST_MICROSECONDS} THEN {code(Quarantine.TIME_OUT_OF_RANGE)} "
+            f"WHEN t > {self._now + CLOCK_SKEW_MICROSECONDS} THEN {code(Quarantine.FUTURE_TIME)} END)"
+        )
+
+    def _answer_problem(self, field: str) -> str:
+        """Objects are answers, lists are not."""
+        value = self._value(self._mapping.fields[field])
+        if value.kind != "jsonb":
+            return f"b_{field}"
+        listed = f"CASE WHEN jsonb_typeof({value.sql}) = 'array' THEN {code(Quarantine.WRONG_TYPE)} END"
+        return f"COALESCE(b_{field}, {listed})"
+
+    def _feature_problem(self, path: Path, categorical: bool) -> str:
+        value = self._value(path)
+        return values.text(value, KEY_CHARACTERS)[1] if categorical else values.number_problem(value)
+
+    def _vote(self, index: int, signal: SignalPath) -> str:
+        if signal.path is not None:
+            votes = " ".join(f"WHEN {self._names.literal(text)} THEN {vote}" for text, vote in signal.votes)
+            return f"CASE x_signal{index} {votes} END"
+        if signal.kind == "correction":
+            return "CASE WHEN x_correction !~ '^\\s*\\{\\s*\\}\\s*$' THEN 2 END"
+        some = " OR ".join(f"x_label{i} IS NOT NULL" for i in range(len(self._mapping.labels))) or "false"
+        return f"CASE WHEN {some} THEN 2 END"
+
+    def _conditions(self, rows: Rows) -> list[str]:
+        found = [] if rows.upto is None else [_closed(rows.upto)]
+        found += [] if rows.since is None else [f"t >= {rows.since}"]
+        found += [] if rows.until is None else [f"t < {rows.until}"]
+        if rows.touched and rows.old is not None:
+            unit = _unit(self._mapping)
+            fresh = f"SELECT {unit} FROM ({self._read(Rows())}) r WHERE NOT {_closed(rows.old)} AND {self._reason()} IS NULL"
+            found.append(f"(NOT {_closed(rows.old)} OR {unit} IN ({fresh}))")
+        return found
+
+    def _old(self, mark: str | None) -> str:
+        return "0" if mark is None else f"CASE WHEN {_closed(mark)} THEN 1 ELSE 0 END"
+
+
+def _closed(mark: str) -> str:
+    """Rows whose transaction is older than the mark's; compared by age, which survives the wrap-around of xids.
+
+    Rows without a readable time are never closed.
+    """
+    xid, time = (int(part) for part in mark.split(":"))
+    return f"(age(version) > age(('{xid}'::xid8)::xid) AND COALESCE(t < {time}, false))"
+
+
+def _texts(mapping: Mapping) -> Iterator[tuple[str, Path, int, bool]]:
+    """(name, path, limit, whether JSON documents are allowed) of every value that is read as text."""
+    yield "id", mapping.id, ID_CHARACTERS, False
+    for field, path in mapping.fields.items():
+        long = field in (*TEXT_FIELDS, *ANSWER_FIELDS)
+        yield field, path, TEXT_CHARACTERS if long else KEY_CHARACTERS, long
+    for index, signal in enumerate(mapping.signals):
+        if signal.path is not None:
+            yield f"signal{index}", signal.path, KEY_CHARACTERS, False
+    for index, label in enumerate(mapping.labels):
+        yield f"label{index}", label.path, KEY_CHARACTERS, False
+
+
+def _mapped(mapping: Mapping, field: str) -> str:
+    return f"x_{field}" if field in mapping.fields else "NULL::text"
+
+
+def _unit(mapping: Mapping) -> str:
+    fallbacks: Sequence[tuple[str, str]] = (
+        ("unit", "x_unit"),
+        ("session", "'session:' || x_session"),
+        ("input", "'input:' || md5(x_input)"),
+    )
+    choices = [sql for field, sql in fallbacks if field in mapping.fields]
+    return f"COALESCE({', '.join([*choices, chr(39) + 'record:' + chr(39) + ' || x_id'])})"
+
+
+def _identity(mapping: Mapping) -> str:
+    if "input" not in mapping.fields:
+        return "'record:' || x_id"
+    answered = "COALESCE(md5(x_output), '')" if "output" in mapping.fields else "''"
+    return f"CASE WHEN x_input IS NULL THEN 'record:' || x_id ELSE md5(x_input) || ':' || {answered} END"
