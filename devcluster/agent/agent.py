@@ -12,6 +12,7 @@ from devcluster import network
 from devcluster.agent import logs, node
 from devcluster.agent.addresses import AddressPool
 from devcluster.agent.attempt import Attempt
+from devcluster.agent.environment import ConfigProblem
 from devcluster.agent.informer import Informer
 from devcluster.agent.launcher import Machine, PodLauncher
 from devcluster.agent.pod import PodWorker
@@ -200,7 +201,7 @@ class Agent:
             for launcher in list(self._launchers.values()):
                 try:
                     await launcher.refresh()
-                except (ApiError, aiohttp.ClientError, TimeoutError, OSError, LookupError) as error:
+                except (ApiError, ConfigProblem, aiohttp.ClientError, TimeoutError, OSError) as error:
                     print(f"refresh: {error!r}", file=sys.stderr, flush=True)
 
     async def _sweep(self) -> None:

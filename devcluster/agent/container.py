@@ -40,6 +40,8 @@ class Launcher(Protocol):
         """Raises ConfigProblem while the container cannot start."""
         ...
 
+    async def adopt(self, container: Object, attempt: Attempt) -> None: ...
+
     def rewriter(self, container: Object, attempt: Attempt) -> Rewriter: ...
 
 
@@ -94,6 +96,8 @@ class ContainerRunner:
     async def run(self) -> None:
         """Until the container will not be started again; adopts what an earlier agent started."""
         attempt = Attempt.latest(self.directory)
+        if attempt is not None:
+            await self._launcher.adopt(self.container, attempt)
         while True:
             if attempt is None:
                 attempt = await self._start()

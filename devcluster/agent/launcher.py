@@ -1,17 +1,20 @@
 """Turns a container's specification into a local process with real paths."""
 
+import contextlib
 import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import aiohttp
+
 from devcluster import kubeconfig
 from devcluster.agent import environment, volumes
 from devcluster.agent.attempt import Attempt
 from devcluster.agent.environment import ConfigProblem
 from devcluster.agent.rewriting import Rewriter
-from devcluster.api import Object
+from devcluster.api import ApiError, Object
 from devcluster.images import command_line, prefix_for
 from devcluster.layout import Facts, Layout
 
@@ -46,22 +49,33 @@ class PodLauncher:
         prefix = prefix_for(container["image"], self._machine.images)
         if prefix is None:
             raise ConfigProblem("ErrImagePull", _unknown_image(container["image"]))
-        mounts = await volumes.places(self._context, container, directory)
         attempt_directory = directory / str(attempt_number)
-        rewrite = Rewriter(_places(container, mounts, attempt_directory))
+        mounts, rewrite = await self._remember(container, directory, attempt_directory)
         await volumes.fill(self._context, mounts, container, rewrite)
         variables = await environment.resolve(
             self._context.pod, container, self._context.address, self._context.sources
         )
         given = {**self._base(directory, attempt_directory, mounts), **variables}
         argv = self._argv(container, prefix, variables, rewrite)
-        self._mounts[container["name"]] = mounts
-        self._rewriters[container["name"]] = rewrite
-        self._containers[container["name"]] = container
         attempt = Attempt.at(directory, attempt_number)
         rewritten = {name: rewrite(value) for name, value in given.items()}
         attempt.start(argv, rewritten, self._cwd(container, directory, rewrite), self._machine.lifeline)
         return attempt
+
+    async def adopt(self, container: Object, attempt: Attempt) -> None:
+        """Learn again what an earlier agent knew about a container that it started."""
+        # A claim that has gone meanwhile is the container's business, not ours.
+        with contextlib.suppress(ConfigProblem, ApiError, aiohttp.ClientError, TimeoutError):
+            await self._remember(container, attempt.directory.parent, attempt.directory)
+
+    async def _remember(
+        self, container: Object, directory: Path, attempt: Path
+    ) -> tuple[list[volumes.Mount], Rewriter]:
+        mounts = await volumes.places(self._context, container, directory)
+        rewrite = Rewriter(_places(container, mounts, attempt))
+        name = container["name"]
+        self._mounts[name], self._rewriters[name], self._containers[name] = mounts, rewrite, container
+        return mounts, rewrite
 
     def rewriter(self, container: Object, attempt: Attempt) -> Rewriter:
         """For commands that are executed in a running container."""
@@ -70,7 +84,7 @@ class PodLauncher:
 
     async def refresh(self) -> None:
         """Write mounted ConfigMaps, Secrets and tokens again where they have changed."""
-        for name, mounts in self._mounts.items():
+        for name, mounts in list(self._mounts.items()):
             await volumes.fill(self._context, mounts, self._containers[name], self._rewriters[name])
 
     def _argv(

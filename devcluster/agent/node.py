@@ -1,15 +1,16 @@
 """Registers the node and keeps it alive: status and Lease."""
 
 import asyncio
+import os
 import sys
 import time
 
 import aiohttp
 
 from devcluster.agent.logs import PORT
-from devcluster.agent.scheduler import NODE, node_object
+from devcluster.agent.scheduler import CAPACITY, NODE, NODE_LABELS
 from devcluster.agent.status import timestamp
-from devcluster.api import Api, ApiError
+from devcluster.api import Api, ApiError, Object
 from devcluster.layout import Facts
 
 RENEW_SECONDS = 10.0
@@ -46,3 +47,56 @@ async def _renew(api: Api, facts: Facts) -> None:
     await api.apply(LEASES, lease)
     conditions = node_object(facts.node_address, PORT, now)["status"]["conditions"]
     await api.merge(f"{NODES}/status", {"status": {"conditions": conditions}})
+
+
+def node_object(address: str, port: int, now: float) -> Object:
+    """The node as it registers itself."""
+    conditions = [
+        _condition("Ready", "True", "KubeletReady", "devcluster agent is ready", now),
+        _condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "", now),
+        _condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "", now),
+        _condition("PIDPressure", "False", "KubeletHasSufficientPID", "", now),
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": NODE, "labels": NODE_LABELS},
+        "status": {
+            "capacity": CAPACITY,
+            "allocatable": CAPACITY,
+            "conditions": conditions,
+            "addresses": [
+                {"type": "InternalIP", "address": address},
+                {"type": "Hostname", "address": NODE},
+            ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+            "nodeInfo": _node_info(),
+        },
+    }
+
+
+def _condition(kind: str, status: str, reason: str, message: str, now: float) -> Object:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastHeartbeatTime": timestamp(now),
+        "lastTransitionTime": timestamp(now),
+    }
+
+
+def _node_info() -> Object:
+    machine = os.uname()
+    return {
+        "machineID": "",
+        "systemUUID": "",
+        "bootID": "",
+        "kernelVersion": machine.release,
+        "osImage": "devcluster",
+        "containerRuntimeVersion": "devcluster://1",
+        "kubeletVersion": "v1.36.3",
+        "kubeProxyVersion": "",
+        "operatingSystem": "linux",
+        "architecture": NODE_LABELS["kubernetes.io/arch"],
+    }

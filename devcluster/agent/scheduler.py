@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 import aiohttp
 
 from devcluster.agent.quantity import Quantities
-from devcluster.agent.status import timestamp
 from devcluster.api import Api, ApiError, Object
 
 NODE = "devcluster"
@@ -171,56 +170,3 @@ class Scheduler:
             if error.status not in {404, 409}:
                 raise
         self._told[metadata["uid"]] = message
-
-
-def node_object(address: str, port: int, now: float) -> Object:
-    """The node as it registers itself."""
-    conditions = [
-        _condition("Ready", "True", "KubeletReady", "devcluster agent is ready", now),
-        _condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "", now),
-        _condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "", now),
-        _condition("PIDPressure", "False", "KubeletHasSufficientPID", "", now),
-    ]
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": NODE, "labels": NODE_LABELS},
-        "status": {
-            "capacity": CAPACITY,
-            "allocatable": CAPACITY,
-            "conditions": conditions,
-            "addresses": [
-                {"type": "InternalIP", "address": address},
-                {"type": "Hostname", "address": NODE},
-            ],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
-            "nodeInfo": _node_info(),
-        },
-    }
-
-
-def _condition(kind: str, status: str, reason: str, message: str, now: float) -> Object:
-    return {
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastHeartbeatTime": timestamp(now),
-        "lastTransitionTime": timestamp(now),
-    }
-
-
-def _node_info() -> Object:
-    machine = os.uname()
-    return {
-        "machineID": "",
-        "systemUUID": "",
-        "bootID": "",
-        "kernelVersion": machine.release,
-        "osImage": "devcluster",
-        "containerRuntimeVersion": "devcluster://1",
-        "kubeletVersion": "v1.36.3",
-        "kubeProxyVersion": "",
-        "operatingSystem": "linux",
-        "architecture": NODE_LABELS["kubernetes.io/arch"],
-    }
