@@ -79,7 +79,7 @@ def votes(path: Path, revision: int, since: datetime, until: datetime) -> Votes:
     """What people said about the answers of one revision that were given in [since, until)."""
     query = (
         "SELECT SUM(thumb = 1), SUM(thumb = -1) FROM feedback "
-        "WHERE model = ? AND created_at >= ? AND created_at < ?"
+        "WHERE model_revision = ? AND created_at >= ? AND created_at < ?"
     )
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as database:
         likes, dislikes = database.execute(query, (str(revision), stamp(since), stamp(until))).fetchone()

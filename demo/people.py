@@ -146,7 +146,7 @@ class Crowd:
             response.raise_for_status()
             revision = response.headers[REVISION_HEADER]
             said = (await response.json())["predictions"][0]
-        answer = _answer(said)
+        answer = str(said["prediction"])
         await asyncio.sleep(visit.thinking)
         feedback = {"id": said["id"], **vote(visit, answer)}
         async with self._open.post(f"{self._url}/v1/feedback", json=feedback) as response:
@@ -158,10 +158,6 @@ class Crowd:
     def _open(self) -> aiohttp.ClientSession:
         assert self._session is not None, "use `async with Crowd(...)`"
         return self._session
-
-
-def _answer(said: dict[str, Any]) -> str:
-    return str(said["digit"])
 
 
 def _while_open(closed: asyncio.Event, visits: Iterator[Visit]) -> Iterator[Visit]:
