@@ -28,6 +28,7 @@ from trainer.spool import Facts
 
 REMEDY_OF_BLOCK = {
     "UnknownTrainedThrough": "set champion.trainedThrough, or the champion may be judged on what it learnt",
+    "ChampionSchemaDiffers": "the champion cannot answer rows with these features and targets",
     "EvaluationOverlapsChampion": "wait for feedback that is later than champion.trainedThrough",
     "LabelsDependOnChampion": "less than half of the evaluation rows are labelled independently of the answer; "
     "label a random sample (an audit)",
@@ -80,6 +81,8 @@ class Prospect:
     division: Division
     targets: tuple[Target, ...]
     champion: Champion | None
+    comparable: bool
+    """Whether the champion can answer the evaluation rows."""
     known_error_rates: tuple[float | None, ...]
     """The champion's error rate per target from its own evaluation, for want of recorded predictions."""
 
@@ -99,7 +102,7 @@ class Prospect:
         blocked = blocking_reason(
             self.champion,
             independent_enough=all(self._independent_enough(t) for t in measure.targets),
-            comparable=True,
+            comparable=self.comparable,
             overlap=self.division.drops[Drop.EVALUATION_OVERLAPS_CHAMPION],
             units=units,
             needed=needed,

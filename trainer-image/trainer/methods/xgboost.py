@@ -33,6 +33,7 @@ from trainer.table import Matrix, Side, Table
 
 DEFAULT_LEARNING_RATE = 0.3
 CHECKPOINT_SECONDS = 30.0
+CELLS_PER_THREAD = 100_000
 _VALIDATION = "validation"
 
 
@@ -78,9 +79,10 @@ def _load(weights: bytes, threads: int) -> Any:
     return booster
 
 
-def thread_count(cpu: str | None) -> int:
-    """Processors that a Job asked for ("4", "500m"), at most those there are."""
-    there = len(os.sched_getaffinity(0))
+def thread_count(cpu: str | None, cells: int) -> int:
+    """Threads for a table of so many cells: at most the processors that the Job asked for ("4", "500m"), and
+    those there are. Small tables get one: waiting for each other costs more than the work."""
+    there = min(len(os.sched_getaffinity(0)), max(1, cells // CELLS_PER_THREAD))
     if not cpu:
         return there
     try:

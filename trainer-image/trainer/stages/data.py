@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from retrainer.api.v1alpha1.run_contract import DatasetNumbers, RunConfig, StageResult
-from retrainer.api.v1alpha1.training_parts import Target
-from retrainer.api.v1alpha1.training_run import Champion, RunReason
-from retrainer.feedback.quality import microseconds
-from trainer.artifact import open_artifact
+from retrainer.api.v1alpha1.run_contract import DatasetNumbers, GateNumbers, RunConfig, StageResult
+from retrainer.api.v1alpha1.training_parts import Strategy, Target
+from retrainer.api.v1alpha1.training_run import RunReason
+from trainer.champion import ChampionFacts, champion_facts, champion_past, require_same_schema
 from trainer.config import method_of
 from trainer.demands import Prospect, needed_units, require_minimums
 from trainer.digest import canonical_json, sha256_of
@@ -26,18 +25,15 @@ from trainer.read import Reading, read_sources
 from trainer.rows import Drop, FeatureSpec
 from trainer.selection import Mask, latest_rows, latest_versions
 from trainer.snapshot import (
-    DESCRIPTION,
     FORMAT_VERSION,
     class_counts,
     describe_features,
     next_second,
-    open_snapshot,
-    read_rows,
     snapshot_digest,
     write_snapshot,
 )
-from trainer.split import EVALUATION, SIDE_NAMES, TRAIN, VALIDATION, ChampionPast, Division, divide
-from trainer.spool import KEY_TYPE, Facts, collect, identity_key, table_schema
+from trainer.split import EVALUATION, SIDE_NAMES, TRAIN, VALIDATION, Division, divide
+from trainer.spool import Facts, collect, table_schema
 
 
 @dataclass(frozen=True)
@@ -60,17 +56,10 @@ def run_data(config: RunConfig, workdir: Path, progress: Progress, interrupt: In
     spool = workdir / "rows.arrow"
     progress.say(f"data: {len(config.sources)} source(s), window of {config.spec.data.window.from_:%F} to "
                  f"{config.spec.data.window.to:%F}")  # fmt: skip
+    champion = champion_facts(config.spec.champion, config.spec.strategy)
     selection = _select(config, targets, spool, interrupt)
     progress.report(60)
-    require_minimums(selection.facts, selection.keep, selection.division, config.spec.data, targets)
-    prospect = Prospect(
-        selection.facts,
-        selection.division,
-        targets,
-        config.spec.champion,
-        _known_error_rates(config, targets),
-    )
-    numbers = prospect.numbers(gates)
+    numbers = _demand(config, targets, selection, champion)
     progress.report(70)
     dataset = _freeze(config, targets, selection, spool)
     progress.report(100)
@@ -84,9 +73,30 @@ def run_data(config: RunConfig, workdir: Path, progress: Progress, interrupt: In
     )
 
 
+def _demand(
+    config: RunConfig, targets: tuple[Target, ...], selection: Selection, champion: ChampionFacts | None
+) -> tuple[GateNumbers, ...]:
+    """Everything that must hold before anything is trained; the numbers of the gates as far as they are known."""
+    facts, division, features = selection.facts, selection.division, selection.features
+    require_minimums(facts, selection.keep, division, config.spec.data, targets)
+    if champion is not None and config.spec.strategy is Strategy.INCREMENTAL:
+        require_same_schema(champion, features, targets, facts, division)
+    prospect = Prospect(
+        facts=facts,
+        division=division,
+        targets=targets,
+        champion=config.spec.champion,
+        comparable=champion is None or champion.answers(features, targets),
+        known_error_rates=tuple(
+            None if champion is None else champion.error_rate(t, len(targets) == 1) for t in targets
+        ),
+    )
+    return prospect.numbers(config.spec.gates or ())
+
+
 def _select(config: RunConfig, targets: tuple[Target, ...], spool: Path, interrupt: Interrupt) -> Selection:
     data, gates = config.spec.data, config.spec.gates or ()
-    past = _champion_past(config.spec.champion)
+    past = champion_past(config.spec.champion)
     with read_sources(config) as reading:
         facts, dropped = collect(reading.records, targets, reading.features, data.seed, spool, interrupt.check)
         features = _with_learned_categories(reading.features, facts)
@@ -108,39 +118,6 @@ def _with_learned_categories(features: tuple[FeatureSpec, ...], facts: Facts) ->
         replace(feature, categories=facts.categories[place]) if place in facts.categories else feature
         for place, feature in enumerate(features)
     )
-
-
-def _champion_past(champion: Champion | None) -> ChampionPast:
-    if champion is None:
-        return ChampionPast()
-    through = None if champion.trained_through is None else microseconds(champion.trained_through)
-    if champion.snapshot is None:
-        return ChampionPast(through)
-    folder = local_path(champion.snapshot.uri, "spec.champion.snapshot.uri")
-    if not (folder / DESCRIPTION).is_file():
-        # Retention may have removed it; trainedThrough alone keeps its rows out then.
-        return ChampionPast(through)
-    snapshot = open_snapshot(folder, champion.snapshot.digest, "spec.champion.snapshot")
-    learnt = (SIDE_NAMES[TRAIN], SIDE_NAMES[VALIDATION])
-    keys = [
-        identity_key(source, record)
-        for side, batch, _ in read_rows(snapshot)
-        if side in learnt
-        for source, record in zip(batch.column("source").to_pylist(), batch.column("id").to_pylist(), strict=True)
-    ]
-    return ChampionPast(through, np.array(keys, dtype=KEY_TYPE))
-
-
-def _known_error_rates(config: RunConfig, targets: tuple[Target, ...]) -> tuple[float | None, ...]:
-    """The champion's error rates in its own evaluation; None where its manifest has none."""
-    champion = config.spec.champion
-    if champion is None:
-        return (None,) * len(targets)
-    folder = local_path(champion.uri, "spec.champion.uri")
-    manifest = open_artifact(folder, champion.digest, "spec.champion").manifest
-    values = {m["name"]: m["candidate"] for m in manifest.get("metrics", ())}
-    names = [f"accuracy/{target.name}" if len(targets) > 1 else "accuracy" for target in targets]
-    return tuple(None if name not in values else 1 - float(values[name]) for name in names)
 
 
 def _rules(config: RunConfig, targets: tuple[Target, ...], selection: Selection) -> dict[str, Any]:

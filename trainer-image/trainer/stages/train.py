@@ -18,7 +18,7 @@ from retrainer.api.v1alpha1.run_contract import (
 )
 from retrainer.api.v1alpha1.training_parts import Strategy
 from retrainer.api.v1alpha1.training_run import GateOutcome, GateResult, RunReason
-from trainer.artifact import Artifact, open_artifact, publish_artifact
+from trainer.artifact import Artifact, publish_artifact
 from trainer.card import model_card
 from trainer.checkpoint import open_checkpoints
 from trainer.config import method_of
@@ -46,7 +46,7 @@ def run_train(config: RunConfig, workdir: Path, progress: Progress, interrupt: I
     """The whole stage. Raises StageError."""
     snapshot, table = _data(config)
     gate_measures(config.spec.gates or (), table.targets)
-    threads = _threads(config)
+    threads = _threads(config, table)
     champion = _champion(config, threads)
     progress.say(f"train: {config.spec.strategy}, {len(table.train)} rows, {len(table.features)} features")
     progress.report(5)
@@ -84,22 +84,15 @@ def _data(config: RunConfig) -> tuple[Snapshot, Table]:
     return snapshot, load_table(snapshot)
 
 
-def _threads(config: RunConfig) -> int:
+def _threads(config: RunConfig, table: Table) -> int:
     resources = config.spec.job.resources
-    return thread_count(resources.cpu if resources else None)
+    return thread_count(resources.cpu if resources else None, table.train.features.size)
 
 
 def _champion(config: RunConfig, threads: int) -> TabularModel | None:
     """The champion, every byte checked against its digest before it is loaded."""
-    champion = config.spec.champion
-    if champion is None:
-        if config.spec.strategy is Strategy.INCREMENTAL:
-            raise ConfigurationError(
-                "spec.champion: strategy Incremental continues from a champion; set it or use Full"
-            )
-        return None
-    folder = local_path(champion.uri, "spec.champion.uri")
-    return load_model(open_artifact(folder, champion.digest, "spec.champion"), threads)
+    facts = champion_facts(config.spec.champion, config.spec.strategy)
+    return None if facts is None else load_model(facts.artifact, threads)
 
 
 def _evaluate_and_package(
