@@ -12,7 +12,6 @@ from retrainer.api.v1alpha1.training_run import TrainingRunSpec
 from retrainer.training_run.pod import RESERVED_MOUNTS
 from retrainer.training_run.sources import ResolvedSources
 
-_QUANTITY = re.compile(r"[0-9]{1,9}([.][0-9]{1,3})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _RESOURCE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -36,14 +35,9 @@ def _problems(spec: TrainingRunSpec, sources: ResolvedSources) -> Iterator[str]:
 
 
 def _resources(spec: TrainingRunSpec) -> Iterator[str]:
-    wanted = spec.job.resources
-    if wanted is None:
-        return
-    for field, value in (("cpu", wanted.cpu), ("memory", wanted.memory)):
-        if value is not None and not _QUANTITY.fullmatch(value):
-            yield f'job.resources.{field}: {value} is not a quantity; write for example "4" or "16Gi"'
-    if wanted.gpu_resource is not None and not _RESOURCE_NAME.fullmatch(wanted.gpu_resource):
-        yield f"job.resources.gpuResource: {wanted.gpu_resource} is not a resource; write for example nvidia.com/gpu"
+    name = spec.job.resources.gpu_resource if spec.job.resources else None
+    if name is not None and not _RESOURCE_NAME.fullmatch(name):
+        yield f"job.resources.gpuResource: {name} is not a resource; write for example nvidia.com/gpu"
 
 
 def _mounts(claims: tuple[VolumeClaim, ...]) -> Iterator[str]:
