@@ -20,6 +20,7 @@ from retrainer.api.v1alpha1.training_parts import Strategy
 from retrainer.api.v1alpha1.training_run import GateOutcome, GateResult, RunReason
 from trainer.artifact import Artifact, publish_artifact
 from trainer.card import model_card
+from trainer.champion import champion_facts
 from trainer.checkpoint import open_checkpoints
 from trainer.config import method_of
 from trainer.digest import canonical_json
