@@ -110,8 +110,11 @@ class Draft:
 
     @property
     def hands_off(self) -> bool:
-        """Whether Deployments and the route are not to be touched in this pass."""
-        return self.spec.suspend or self.record_changed
+        """Whether Deployments and the route are not to be touched in this pass.
+
+        They wait for a decision to be recorded; a number that was merely taken does not hold them up.
+        """
+        return self.spec.suspend or self.stored is None or _decisions(self.record) != _decisions(self.stored)
 
     def with_status(self, **changes: Any) -> Draft:
         """With these fields of the status."""
@@ -141,6 +144,10 @@ class Draft:
     def look_at(self, moment: datetime) -> Draft:
         """Look again at this moment, if it lies ahead."""
         return self if moment <= self.now else self.look_in((moment - self.now).total_seconds())
+
+
+def _decisions(record: Record) -> tuple[object, ...]:
+    return record.champion, record.revisions, record.template
 
 
 Rule = Callable[[Draft], Draft]

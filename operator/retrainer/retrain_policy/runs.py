@@ -161,21 +161,26 @@ def _ended(draft: Draft, name: str, result: str, time: datetime) -> Draft:
 
 
 def _forgotten_run(draft: Draft) -> str | None:
-    """A run of ours that is under way though the status does not say so (the status was emptied)."""
+    """A run of ours that the status does not know, because it was emptied."""
     if draft.status.pending_run is not None:
         return None
     known = {draft.status.last_run.name if draft.status.last_run else None}
     known |= {r.training_run for r in draft.record.revisions}
-    return next(
-        (
-            name
-            for name, run in sorted(draft.input.runs.items())
-            if name not in known
-            and children.is_ours(run, draft.facts.policy)
-            and not _has_ended(run)
-        ),
-        None,
+    ours = (
+        run
+        for name, run in sorted(draft.input.runs.items())
+        if name not in known and children.is_ours(run, draft.facts.policy)
     )
+    return next((str(r["metadata"]["name"]) for r in ours if not _has_ended(r) or _awaits_its_end(draft, r)), None)
+
+
+def _awaits_its_end(draft: Draft, run: Object) -> bool:
+    """Whether it is the latest run, and nobody has looked at its result yet."""
+    number = children.revision_of(run)
+    if number is None or draft.status.last_run is not None:
+        return False
+    experiment = children.experiment_name(draft.facts.name, number)
+    return number == draft.record.next_revision - 1 and experiment not in draft.input.experiments
 
 
 def _has_ended(run: Object) -> bool:

@@ -7,14 +7,27 @@ checks resourceVersion, deletion checks the uid. `Crash` ends a pass after any s
 from __future__ import annotations
 
 import copy
+import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
+from retrainer.api.v1alpha1.retrain_policy import RetrainPolicyStatus
+from retrainer.api.v1alpha1.training_run import TrainingRunSpec
 from retrainer.plan import Event, Plan
 from retrainer.retrain_policy import children
 from retrainer.retrain_policy.decide import decide
-from retrainer.retrain_policy.input import CountRead, CountWanted, PolicyInput, Reading, UnitDaysRead, Wanted
+from retrainer.retrain_policy.input import (
+    CountRead,
+    CountWanted,
+    PolicyInput,
+    ReadFailed,
+    Reading,
+    UnitDaysRead,
+    Wanted,
+)
 from retrainer.retrain_policy.wanted import source_names, wanted_readings
 
 Object = dict[str, Any]
@@ -111,6 +124,8 @@ class World:
         self.unit_days: Callable[[Wanted], tuple[Any, ...]] = lambda _: ()
         self.unready: set[str] = set()
         self.reads_fail: str | None = None
+        self.record_intact = True
+        self.created: Counter[tuple[str, str]] = Counter()
         self._version = 0
         for each in (obj or policy(), source(), pod_template()):
             self.put(each)
@@ -126,7 +141,8 @@ class World:
         before = self.objects.get(key)
         default_uid = before["metadata"]["uid"] if before else f"{key[0]}-{key[1]}-{self._version}"
         meta.setdefault("uid", default_uid)
-        meta.setdefault("creationTimestamp", (before or {"metadata": {}})["metadata"].get("creationTimestamp") or _time(self.now))
+        created = before["metadata"]["creationTimestamp"] if before else _time(self.now)
+        meta.setdefault("creationTimestamp", created)
         meta["resourceVersion"] = str(self._version)
         meta.setdefault("generation", 1)
         self.objects[key] = obj
@@ -163,18 +179,18 @@ class World:
     # passes
 
     def observe(self) -> PolicyInput:
-        obj = copy.deepcopy(self.policy)
+        obj = self.policy
         sources = {n: self.need("FeedbackSource", n) for n in source_names(obj) if self.get("FeedbackSource", n)}
         wanted = wanted_readings(obj, sources, self.now)
         return PolicyInput(
             obj=obj,
-            champion=copy.deepcopy(self.get("ConfigMap", "tutor-champion")),
+            champion=self.get("ConfigMap", "tutor-champion"),
             runs=self._all("TrainingRun"),
             experiments=self._all("ABExperiment"),
             deployments=self._all("Deployment"),
             services=self._all("Service"),
             ready_services=frozenset(self.names("Service") - self.unready),
-            route=copy.deepcopy(self.get("HTTPRoute", "tutor")),
+            route=self.get("HTTPRoute", "tutor"),
             pod_template=self.get("PodTemplate", "server"),
             sources=sources,
             readings=tuple(r for w in wanted if (r := self._read(w)) is not None),
@@ -206,6 +222,7 @@ class World:
             self.put({**obj, "metadata": {**obj["metadata"], "uid": found["metadata"]["uid"]}})
             self._written()
         if plan.status is not None:
+            self._check_status(plan.status)
             self.policy["status"] = copy.deepcopy(plan.status)
             self._written()
         for ref, patch in plan.merges:
@@ -220,6 +237,42 @@ class World:
         self.events += plan.events
 
     # what others do
+
+    def play(self, passes: int, seconds: int = 5) -> World:
+        """Passes, everybody else and time take turns."""
+        for _ in range(passes):
+            self._pass()
+            self.others()
+            self.now += timedelta(seconds=seconds)
+        return self
+
+    def rest(self, horizon: float = 120) -> World:
+        """Play until nothing changes any more and the next look is further away than the horizon (seconds)."""
+        for _ in range(60):
+            plan = self._pass()
+            before = json.dumps(list(self.objects.values()), sort_keys=True)
+            self.others()
+            moved = changes_something(plan) or before != json.dumps(list(self.objects.values()), sort_keys=True)
+            if not moved and (plan.requeue_after is None or plan.requeue_after > horizon):
+                return self
+            self.now += timedelta(seconds=5 if moved else plan.requeue_after or 5)
+        raise AssertionError(f"does not come to rest: {self.status}")
+
+    def _pass(self) -> Plan:
+        """One pass; after a crash the operator is started again and begins from what is."""
+        try:
+            return self.step()
+        except Crash:
+            self.crash_at = None
+            return self.step()
+
+    def until(self, reached: Callable[[World], Any], passes: int = 40, seconds: int = 5) -> World:
+        """Play until the condition holds."""
+        for _ in range(passes):
+            if reached(self):
+                return self
+            self.play(1, seconds)
+        raise AssertionError(f"never reached: {self.status}")
 
     def others(self) -> None:
         """Everybody else does their next thing: gateways, Kubernetes, trainers, the experiment."""
@@ -293,6 +346,8 @@ class World:
     def _create(self, obj: Object) -> None:
         found = self.get(obj["kind"], obj["metadata"]["name"])
         if found is None:
+            _check_spec(obj)
+            self.created[obj["kind"], obj["metadata"]["name"]] += 1
             self.put(obj)
         else:
             assert _controller(found) == _controller(obj), "took over an object that is not ours"
@@ -310,6 +365,14 @@ class World:
             self.put({**found, "metadata": meta, "spec": obj["spec"]})
         self._written()
 
+    def _check_status(self, status: Object) -> None:
+        """The schema admits it, and the champion was recorded before."""
+        RetrainPolicyStatus.model_validate(status)
+        record = self.get("ConfigMap", "tutor-champion")
+        if record is not None and children.labels("tutor").items() <= record["metadata"].get("labels", {}).items():
+            recorded = json.loads(record["data"]["champion.json"])["champion"] if self.record_intact else None
+            assert recorded is None or recorded == status.get("champion"), "status is ahead of the record"
+
     def _written(self) -> None:
         self.writes += 1
         if self.writes == self.crash_at:
@@ -317,18 +380,23 @@ class World:
 
     def _read(self, wanted: Wanted) -> Reading | None:
         if self.reads_fail:
-            from retrainer.retrain_policy.input import ReadFailed
-
             return ReadFailed(wanted, self.reads_fail)
         if isinstance(wanted, CountWanted):
             return CountRead(wanted, self.count)
         return UnitDaysRead(wanted, self.unit_days(wanted))
 
     def _all(self, kind: str) -> dict[str, Object]:
-        return {name: copy.deepcopy(obj) for (k, name), obj in self.objects.items() if k == kind}
+        return {name: obj for (k, name), obj in self.objects.items() if k == kind}
 
     def _live(self, kind: str) -> list[Object]:
         return [obj for (k, _), obj in self.objects.items() if k == kind]
+
+
+def _check_spec(obj: Object) -> None:
+    """The CRD would admit it."""
+    model = {"TrainingRun": TrainingRunSpec, "ABExperiment": ABExperimentSpec}.get(obj["kind"])
+    if model is not None:
+        model.model_validate(obj["spec"])
 
 
 def changes_something(plan: Plan) -> bool:
