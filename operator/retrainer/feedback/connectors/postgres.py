@@ -106,7 +106,7 @@ class PostgresConnector:
         with self._session() as session:
             canonical = session.rows.canonical(statements.unit_day_rows(query))
             rows = session.all(statements.unit_days(canonical, query, session.mapping, session.names.literal))
-        return [(statements.day_text(day), str(unit), float(mean)) for day, unit, mean in rows]
+        return [(statements.day_text(d), str(unit), float(mean), int(votes)) for d, unit, mean, votes in rows]
 
     def scan(self, window: Window, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         with self._session() as session:
