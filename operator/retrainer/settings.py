@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -46,14 +47,14 @@ class Settings:
             namespaces=namespaces,
             lease_namespace=environment.get("RETRAINER_LEASE_NAMESPACE") or namespaces[0],
             lease_name=environment.get("RETRAINER_LEASE_NAME", "retrainer-operator"),
-            lease_seconds=int(_number(environment, "RETRAINER_LEASE_SECONDS", 15)),
+            lease_seconds=int(_number(environment, "RETRAINER_LEASE_SECONDS", 15, minimum=2)),
             identity=environment.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
             data_root=Path(root) if root else None,
             trainer_image=environment.get("RETRAINER_TRAINER_IMAGE", "retrainer/trainer:0.1.0"),
             bind_address=environment.get("RETRAINER_BIND_ADDRESS", "0.0.0.0"),
-            health_port=int(_number(environment, "RETRAINER_HEALTH_PORT", 8080)),
-            source_timeout_seconds=_number(environment, "RETRAINER_SOURCE_TIMEOUT_SECONDS", 30),
-            resync_seconds=_number(environment, "RETRAINER_RESYNC_SECONDS", 300),
+            health_port=int(_number(environment, "RETRAINER_HEALTH_PORT", 8080, minimum=0)),
+            source_timeout_seconds=_number(environment, "RETRAINER_SOURCE_TIMEOUT_SECONDS", 30, minimum=0.1),
+            resync_seconds=_number(environment, "RETRAINER_RESYNC_SECONDS", 300, minimum=1),
         )
 
 
@@ -64,14 +65,16 @@ def _own_namespace(environment: Mapping[str, str]) -> str:
     return mounted.read_text(encoding="utf-8").strip() if mounted.exists() else "default"
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def _number(environment: Mapping[str, str], name: str, default: float, minimum: float) -> float:
     text = environment.get(name, "")
     if not text:
         return default
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{name} must be a number, not {text!r}") from None
-    if value < 0:
-        raise ValueError(f"{name} must not be negative")
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a number, not {text!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum:g}")
     return value

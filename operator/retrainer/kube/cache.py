@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from retrainer.api.v1alpha1.kind import OWNER_KIND_LABEL, OWNER_NAME_LABEL
 from retrainer.kube.resources import Resource
@@ -13,6 +13,7 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_REMEMBERED_GONE = 10_000
 
 
 def trim(obj: Object) -> Object:
@@ -41,6 +42,7 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[Resource, dict[Key, Object]] = defaultdict(dict)
         self._children: dict[tuple[Resource, str, Key], set[Key]] = defaultdict(set)
+        self._gone: dict[str, None] = {}
 
     def get(self, resource: Resource, key: Key) -> Object | None:
         return self._objects[resource].get(key)
@@ -48,8 +50,10 @@ class Cache:
     def all(self, resource: Resource) -> list[Object]:
         return list(self._objects[resource].values())
 
-    def keys(self, resource: Resource) -> list[Key]:
-        return list(self._objects[resource])
+    def uids(self, resource: Resource, namespace: str) -> dict[Key, str | None]:
+        """Key and identity of everything that is known in a namespace."""
+        objects = self._objects[resource]
+        return {key: obj["metadata"].get("uid") for key, obj in objects.items() if key[0] == namespace}
 
     def children(self, resource: Resource, owner_kind: str, owner: Key) -> list[Object]:
         """Objects of `resource` whose labels name this owner (kind in lower case)."""
@@ -58,7 +62,13 @@ class Cache:
         return [objects[key] for key in sorted(keys) if key in objects]
 
     def put(self, resource: Resource, obj: Object) -> None:
-        """Remember an object, unless a newer one of the same identity is known."""
+        """Remember an object, unless a newer one of that name is known or this very one is known to be gone.
+
+        Answers to our own writes and lists overtake the watch and are overtaken by it, and the watch tells the
+        end of an object and the beginning of its successor of the same name in either order.
+        """
+        if obj["metadata"].get("uid") in self._gone:
+            return
         obj = trim(obj)
         key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
         known = self._objects[resource].get(key)
@@ -71,17 +81,26 @@ class Cache:
         if owner is not None:
             self._children[resource, *owner].add(key)
 
-    def remove(self, resource: Resource, key: Key) -> None:
-        known = self._objects[resource].pop(key, None)
-        if known is not None:
-            self._forget_owner(resource, key, known)
+    def remove(self, resource: Resource, key: Key, uid: str | None) -> Object | None:
+        """Forget the object of this identity, for good; a successor of the same name stays. Returns it if known."""
+        if uid is not None:
+            self._gone[uid] = None
+            if len(self._gone) > _REMEMBERED_GONE:
+                del self._gone[next(iter(self._gone))]
+        known = self._objects[resource].get(key)
+        if known is None or (uid is not None and known["metadata"].get("uid") != uid):
+            return None
+        del self._objects[resource][key]
+        self._forget_owner(resource, key, known)
+        return known
 
-    def prune(self, resource: Resource, living: Iterable[Key], known_before: Iterable[Key]) -> list[Key]:
-        """Drop what was known before a LIST and is not in it; returns the dropped keys."""
-        gone = set(known_before) - set(living)
-        for key in gone:
-            self.remove(resource, key)
-        return sorted(gone)
+    def prune(
+        self, resource: Resource, living: Iterable[Key], known_before: Mapping[Key, str | None]
+    ) -> list[Object]:
+        """Drop what was known before a LIST (`uids`) and is not in it; returns the dropped objects."""
+        gone = known_before.keys() - set(living)
+        dropped = (self.remove(resource, key, known_before[key]) for key in sorted(gone))
+        return [obj for obj in dropped if obj is not None]
 
     def _forget_owner(self, resource: Resource, key: Key, known: Object) -> None:
         owner = owner_of(known)
@@ -95,9 +114,7 @@ class Cache:
 
 
 def _is_older(obj: Object, known: Object) -> bool:
-    """Whether `obj` is an earlier version of the same object; versions of one resource are comparable."""
-    if obj["metadata"].get("uid") != known["metadata"].get("uid"):
-        return False
+    """Whether `obj` was written earlier; versions within one resource are comparable, whatever the object."""
     try:
         return int(obj["metadata"]["resourceVersion"]) < int(known["metadata"]["resourceVersion"])
     except (KeyError, ValueError):

@@ -7,8 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import aiohttp
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
@@ -40,15 +40,18 @@ class Client:
         # Read now: the library remembers KUBECONFIG as it was when it was imported.
         named = kubeconfig or os.environ.get("KUBECONFIG")
         if named or not _SERVICE_ACCOUNT.exists():
-            await kube_config.load_kube_config(config_file=named, client_configuration=configuration)
+            await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=named, client_configuration=configuration
+            )
         else:
-            # The loader's type stub allows None only; it accepts a configuration since release 30.
-            kube_config.load_incluster_config(client_configuration=configuration)
+            kube_config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
         configuration.connection_pool_maxsize = 64
         return cls(kube_client.ApiClient(configuration))
 
     async def close(self) -> None:
-        await self._api.close()
+        await self._api.close()  # type: ignore[no-untyped-call]
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The object as it is now, or None."""
@@ -135,8 +138,9 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content_type: str = "application/json",
-    ) -> Any:
-        return json.loads(await self._request(method, path, query, body, content_type))
+    ) -> Object:
+        answer: Object = json.loads(await self._request(method, path, query, body, content_type))
+        return answer
 
     async def _request(
         self,
@@ -156,8 +160,8 @@ class Client:
         )
         try:
             response = await self._api.call_api(*prepared, _request_timeout=_TIMEOUT_SECONDS)
-            raw = await response.read()
-        except (OSError, TimeoutError) as error:
+            raw = await response.read()  # type: ignore[no-untyped-call]
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
             raise error_from(0, "NoAnswer", type(error).__name__) from error
         text = (raw or b"").decode("utf-8", "replace")
         if response.status >= 400:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from retrainer.kube.client import Client
+from retrainer.kube.client import FIELD_MANAGER, Client
 from retrainer.kube.errors import AlreadyExists, NameConflict
 from retrainer.kube.resources import resource_of_object
-from retrainer.plan import Object
+from retrainer.plan import Object, Ref
 
 
 def controller_uid(obj: Object) -> str | None:
@@ -25,10 +25,9 @@ def is_ours(found: Object, wanted: Object) -> bool:
     owner = controller_uid(wanted)
     if owner is not None:
         return controller_uid(found) == owner
-    labels = found["metadata"].get("labels") or {}
-    return controller_uid(found) is None and all(
-        labels.get(key) == value for key, value in wanted["metadata"].get("labels", {}).items()
-    )
+    labels, ours = found["metadata"].get("labels") or {}, wanted["metadata"].get("labels") or {}
+    # Without labels of ours there is nothing to recognise it by.
+    return bool(ours) and controller_uid(found) is None and all(labels.get(k) == v for k, v in ours.items())
 
 
 async def create_or_adopt(client: Client, wanted: Object) -> Object:
@@ -43,8 +42,7 @@ async def create_or_adopt(client: Client, wanted: Object) -> Object:
         found = await client.get(resource_of_object(wanted), meta["namespace"], meta["name"])
         if found is None:
             raise
-        if not is_ours(found, wanted):
-            raise NameConflict(wanted["kind"], meta["name"]) from None
+        _refuse_unless_ours(found, wanted)
         return found
 
 
@@ -53,8 +51,33 @@ async def apply_if_ours(client: Client, wanted: Object) -> Object:
     meta = wanted["metadata"]
     found = await client.get(resource_of_object(wanted), meta["namespace"], meta["name"])
     if found is None:
-        await create_or_adopt(client, wanted)
-    elif not is_ours(found, wanted):
-        raise NameConflict(wanted["kind"], meta["name"])
-    # Also after a create: only apply makes us the manager of each field, so that fields can be dropped later.
-    return await client.apply(wanted)
+        return await _manage_by_apply(client, await create_or_adopt(client, wanted))
+    _refuse_unless_ours(found, wanted)
+    found = await _manage_by_apply(client, found)
+    # Should another object have taken the name since, its uid differs and the server refuses to touch it.
+    return await client.apply({**wanted, "metadata": {**meta, "uid": found["metadata"]["uid"]}})
+
+
+async def _manage_by_apply(client: Client, found: Object) -> Object:
+    """What our POST wrote counts as applied; otherwise a field that we stop applying would stay for ever.
+
+    The server remembers who wrote a field by which kind of request and, having seen a POST, keeps the field.
+    Raises Conflict when somebody writes the object at the same time.
+    """
+    meta = found["metadata"]
+    managers = [_as_applied(entry) for entry in meta.get("managedFields") or ()]
+    if managers == (meta.get("managedFields") or []):
+        return found
+    ref = Ref(found["apiVersion"], found["kind"], meta["namespace"], meta["name"], meta["uid"])
+    patch = {"metadata": {"resourceVersion": meta["resourceVersion"], "managedFields": managers}}
+    return await client.merge(ref, resource_of_object(found), patch)
+
+
+def _as_applied(entry: Object) -> Object:
+    ours = entry.get("manager") == FIELD_MANAGER and not entry.get("subresource")
+    return {**entry, "operation": "Apply"} if ours else entry
+
+
+def _refuse_unless_ours(found: Object, wanted: Object) -> None:
+    if not is_ours(found, wanted):
+        raise NameConflict(wanted["kind"], wanted["metadata"]["name"]) from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from retrainer.kube.cache import Key
 from retrainer.runtime.lease import NotLeader
@@ -61,7 +63,7 @@ class Controller:
         with self._metrics.duration.labels(self.kind).time():
             try:
                 async with asyncio.timeout(self._pass_timeout):
-                    after = await self._reconcile(key, self.queue.failures(key))
+                    after = await self._uncancelled(key)
             except NotLeader:
                 raise
             except Exception as error:  # whatever one object does, the others go on
@@ -76,6 +78,23 @@ class Controller:
         self._metrics.reconciles.labels(self.kind, result).inc()
 
 
+    async def _uncancelled(self, key: Key) -> float | None:
+        """A cancellation from inside a pass is an error of it; only one from outside may end the worker.
+
+        A task group takes a worker that ends cancelled for one that was told to end, and would not notice.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            return await self._reconcile(key, self.queue.failures(key))
+        except asyncio.CancelledError:
+            if task.cancelling():
+                raise
+            raise RuntimeError("something that the pass waited for was cancelled") from None
+
+
 def _describe(error: Exception) -> str:
-    """Kind and text of an error; the text of a driver's error never gets here (it is mapped before)."""
-    return f"{type(error).__name__}: {error}"[:500]
+    """Kind, text and place of an error; the text of a driver's error never gets here (it is mapped before)."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "retrainer" in frame.filename]
+    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}"[:500] + place

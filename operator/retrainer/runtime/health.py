@@ -47,8 +47,8 @@ async def serve(
         return web.Response(body=generate_latest(registry), content_type="text/plain")
 
     app = web.Application()
-    app.router.add_get("/healthz", probe(alive))  # type: ignore[arg-type]
-    app.router.add_get("/readyz", probe(ready))  # type: ignore[arg-type]
+    app.router.add_get("/healthz", probe(alive))
+    app.router.add_get("/readyz", probe(ready))
     app.router.add_get("/metrics", metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

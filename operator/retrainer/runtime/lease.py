@@ -52,18 +52,15 @@ class LeaderLease:
             raise NotLeader(f"the lease {self._namespace}/{self._name} has run out")
 
     async def acquire(self) -> None:
-        """Wait until this process leads."""
-        while not await self._try():
+        """Wait until this process leads; an API server that does not answer is asked again."""
+        while not await self._attempt():
             await asyncio.sleep(self._seconds / 6)
 
     async def keep(self) -> None:
         """Renew for ever; returns when the lease is lost, upon which the process must end."""
         while True:
             await asyncio.sleep(self._seconds / 5)
-            try:
-                await self._try()
-            except ApiError as error:
-                _log.warning("lease not renewed: %s", error)
+            await self._attempt()
             if not self.held:
                 _log.error("the lease %s/%s is lost; ending", self._namespace, self._name)
                 return
@@ -77,6 +74,13 @@ class LeaderLease:
         if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
             lease["spec"]["holderIdentity"] = None
             await self._client.replace(lease)
+
+    async def _attempt(self) -> bool:
+        try:
+            return await self._try()
+        except ApiError as error:
+            _log.warning("lease neither acquired nor renewed: %s", error)
+            return False
 
     async def _try(self) -> bool:
         started = self._monotonic()

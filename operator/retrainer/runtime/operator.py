@@ -42,12 +42,10 @@ class _Operator:
         self._metrics = Metrics()
         self._stage = "starting"
         self._heartbeat = time.monotonic()
+        self._stopped = asyncio.Event()
 
     async def run(self) -> int:
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, stopped.set)
+        self._listen_to_signals()
         client = await Client.connect()
         settings = self._settings
         lease = LeaderLease(
@@ -57,7 +55,7 @@ class _Operator:
         self._metrics.registry.register(DomainCollector(self._cache, client))
         assembly = Assembly(settings, client, self._cache, self._metrics, lease.check)
         try:
-            return await self._supervise(client, lease, assembly, stopped)
+            return await self._supervise(client, lease, assembly)
         finally:
             await assembly.close()
             try:
@@ -66,12 +64,15 @@ class _Operator:
                 _log.warning("lease not released: %s", error)
             await client.close()
 
-    async def _supervise(
-        self, client: Client, lease: LeaderLease, assembly: Assembly, stopped: asyncio.Event
-    ) -> int:
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._stopped.set)
+
+    async def _supervise(self, client: Client, lease: LeaderLease, assembly: Assembly) -> int:
         """Every part runs for ever: the first that ends, ends the process, and Kubernetes starts it anew."""
         parts: dict[str, Coroutine[Any, Any, Any]] = {
-            "stop": stopped.wait(),
+            "stop": self._stopped.wait(),
             "health": self._serve(assembly),
             "heartbeat": self._beat(),
             "work": self._work(client, lease, assembly),
@@ -103,6 +104,8 @@ class _Operator:
             group.create_task(_endless("watches", watching), name="watches")
             self._stage = "reading what exists"
             await self._list_everything(client, wiring)
+            # kopf has started and taken the signals for itself; a clean stop is ours.
+            self._listen_to_signals()
             self._stage = "waiting to lead"
             await lease.acquire()
             _log.info("leading; watching %s", ", ".join(self._settings.namespaces))
@@ -120,17 +123,14 @@ class _Operator:
 
     async def _list_and_prune(self, client: Client, wiring: Wiring, resource: Resource, namespace: str) -> None:
         """LIST one resource; objects deleted while a watch was broken are found here."""
-        before = [key for key in self._cache.keys(resource) if key[0] == namespace]
+        before = self._cache.uids(resource, namespace)
         objects = await client.list(resource, namespace, selector_for(resource))
         for obj in objects:
             self._cache.put(resource, obj)
             if resource in OURS:
                 wiring.enqueue(resource, key_of(obj))
-        gone = [(resource, key, self._cache.get(resource, key)) for key in before]
-        dropped = set(self._cache.prune(resource, [key_of(obj) for obj in objects], before))
-        for _, key, known in gone:
-            if key in dropped and known is not None:
-                wiring.changed(resource, known, True)
+        for dropped in self._cache.prune(resource, [key_of(obj) for obj in objects], before):
+            wiring.changed(resource, dropped, True)
 
     async def _resync(self, client: Client, wiring: Wiring) -> None:
         """Every few minutes, at a jittered time, look at everything even if no event came."""

@@ -13,9 +13,10 @@ from retrainer.conditions import set_condition, set_stalled, truncate
 from retrainer.kube.cache import Cache, Key
 from retrainer.kube.carry_out import carry_out
 from retrainer.kube.client import Client
-from retrainer.kube.errors import ApiError, Conflict, NameConflict, NotFound, Refused
+from retrainer.kube.errors import ApiError, Conflict, NameConflict, Refused
 from retrainer.kube.resources import Resource, resource_of_object
 from retrainer.plan import Object, Plan
+from retrainer.runtime.lease import NotLeader
 
 _log = logging.getLogger(__name__)
 
@@ -74,13 +75,14 @@ class Reconciler(Generic[I]):
             return None
         try:
             return await self._pass(obj)
-        except Conflict:
-            # The cache was behind: the watch brings the newer object, and this pass starts from it.
-            await self._refresh(key)
-            return 0.0
-        except (NotFound, Refused, ApiError, ValueError) as error:
+        except NotLeader:
+            raise
+        except Exception as error:
+            if isinstance(error, Conflict):
+                # The cache was behind. Back-off nevertheless: it may be a child that conflicts.
+                await self._refresh(obj)
             if failures >= _TELL_AFTER_FAILURES:
-                await self._tell(key, error)
+                await self._tell(obj, error)
             raise
 
     async def _pass(self, obj: Object) -> float | None:
@@ -105,21 +107,25 @@ class Reconciler(Generic[I]):
     def _remember(self, written: Object) -> None:
         self._in.cache.put(resource_of_object(written), written)
 
-    async def _refresh(self, key: Key) -> None:
-        live = await self._in.client.get(self.resource, *key)
+    async def _refresh(self, obj: Object) -> Object | None:
+        """Make the cache know the object as it is now; returns None when it is gone."""
+        meta = obj["metadata"]
+        live = await self._in.client.get(self.resource, meta["namespace"], meta["name"])
         if live is None:
-            self._in.cache.remove(self.resource, key)
+            self._in.cache.remove(self.resource, (meta["namespace"], meta["name"]), meta.get("uid"))
         else:
             self._in.cache.put(self.resource, live)
+        return live
 
-    async def _tell(self, key: Key, error: Exception) -> None:
+    async def _tell(self, obj: Object, error: Exception) -> None:
         """Put a lasting error on the object; refusals need a person, other errors are tried again."""
-        live = await self._in.client.get(self.resource, *key)
+        live = await self._refresh(obj)
         if live is None:
             return
+        key = (live["metadata"]["namespace"], live["metadata"]["name"])
         now, generation = self._in.now(), live["metadata"].get("generation")
         status = dict(live.get("status") or {})
-        message = truncate(f"a pass over this object fails and is tried again: {error}", 500)
+        message = truncate(f"a pass over this object fails and is tried again: {_describe(error)}", 500)
         conditions = set_condition(
             status.get("conditions"), self._main_condition, "Unknown", "Error", message, now, generation
         )
@@ -133,3 +139,10 @@ class Reconciler(Generic[I]):
             self._remember(await self._in.client.put_status(live, status))
         except ApiError as second:
             _log.warning("error of %s/%s not told: %s", *key, second)
+
+
+def _describe(error: Exception) -> str:
+    """Text for people; of an error that we did not foresee only its kind, for its text may quote anything."""
+    if isinstance(error, ApiError | ValueError):
+        return str(error)
+    return f"{type(error).__name__}, an error of the operator; its log has more"
