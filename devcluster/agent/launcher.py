@@ -49,6 +49,8 @@ class PodLauncher:
         prefix = prefix_for(container["image"], self._machine.images)
         if prefix is None:
             raise ConfigProblem("ErrImagePull", _unknown_image(container["image"]))
+        if container.get("restartPolicy"):
+            raise ConfigProblem("CreateContainerConfigError", "this node does not support sidecar containers")
         attempt_directory = directory / str(attempt_number)
         mounts, rewrite = await self._remember(container, directory, attempt_directory)
         await volumes.fill(self._context, mounts, container, rewrite)

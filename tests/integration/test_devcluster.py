@@ -1,65 +1,29 @@
-"""The development cluster behaves like a Kubernetes cluster: containers, probes, volumes, routes, deletion."""
+"""Containers of the development cluster behave like containers of Kubernetes."""
 
-import json
-import math
 import os
-import signal
+import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
+from integration.devcluster_support import (
+    Kubectl,
+    condition,
+    config_map,
+    container,
+    eventually,
+    finished,
+    is_running,
+    job,
+    pod,
+    pod_spec,
+    terminated,
+    waiting,
+)
 
 from devcluster.cluster import Cluster
-
-T = TypeVar("T")
-Object = dict[str, Any]
-LIMIT = 60.0
-SERVER = """
-import http.server, os, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    def do_GET(self):
-        body = os.environ["ANSWER"].encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer((os.environ["POD_IP"], 8080), Handler).serve_forever()
-"""
-
-
-class Kubectl:
-    """`kubectl` in one namespace."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._prefix = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
-
-    def __call__(self, *arguments: str, text: str | None = None, check: bool = True) -> str:
-        command = [*self._prefix, *arguments]
-        completed = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
-        assert completed.returncode == 0 or not check, completed.stderr
-        return completed.stdout
-
-    def create(self, *objects: Object) -> None:
-        self("create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
-
-    def get(self, kind: str, name: str) -> Object:
-        """The object, or an empty one when it does not exist."""
-        answer = self("get", kind, name, "--ignore-not-found", "-o", "json")
-        return dict(json.loads(answer)) if answer.strip() else {}
-
-    def pods(self, selector: str) -> list[Object]:
-        items: list[Object] = json.loads(self("get", "pods", "-l", selector, "-o", "json"))["items"]
-        return items
 
 
 @pytest.fixture
@@ -67,119 +31,8 @@ def kubectl(cluster: Cluster, namespace: str) -> Kubectl:
     return Kubectl(cluster, namespace)
 
 
-def eventually(read: Callable[[], T], limit: float = LIMIT) -> T:
-    """The first true value that `read` returns."""
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        value = read()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not so after {limit:.0f} s")
-
-
-def container(*command: str, **fields: Any) -> Object:
-    return {"name": "main", "image": "retrainer/shell:test", "command": list(command), **fields}
-
-
-def pod_spec(main: Object, **fields: Any) -> Object:
-    return {"restartPolicy": "Never", "containers": [main], **fields}
-
-
-def job(name: str, spec: Object, **fields: Any) -> Object:
-    template = {"metadata": {"labels": {"app": name}}, "spec": spec}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name},
-        "spec": {"backoffLimit": 0, "template": template, **fields},
-    }
-
-
-def pod(name: str, spec: Object) -> Object:
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
-
-
-def config_map(name: str, **data: str) -> Object:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def web(name: str, answer: str, replicas: int = 1) -> list[Object]:
-    """A Deployment that answers every request with a fixed text, and its Service."""
-    address = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-    main = container(
-        "python",
-        "-c",
-        SERVER,
-        env=[address, {"name": "ANSWER", "value": answer}],
-        ports=[{"name": "http", "containerPort": 8080}],
-        readinessProbe={"httpGet": {"port": "http"}, "periodSeconds": 1},
-    )
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [main]}}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
-    }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": "http"}]},
-    }
-    return [deployment, service]
-
-
-def terminated(status: Object) -> Object:
-    """The terminated state of a pod's only container, or an empty one."""
-    statuses = status.get("status", {}).get("containerStatuses") or [{}]
-    return dict(statuses[0].get("state", {}).get("terminated") or {})
-
-
-def waiting(status: Object) -> Object:
-    statuses = status.get("status", {}).get("containerStatuses") or [{}]
-    return dict(statuses[0].get("state", {}).get("waiting") or {})
-
-
-def finished(kubectl: Kubectl, name: str) -> Object:
-    """The terminated state of a pod, once it has one."""
-    return eventually(lambda: terminated(kubectl.get("pod", name)))
-
-
-def is_running(kubectl: Kubectl, name: str) -> bool:
-    return bool(kubectl.get("pod", name).get("status", {}).get("phase") == "Running")
-
-
-def condition(thing: Object, kind: str) -> Object:
-    return next((c for c in thing.get("status", {}).get("conditions") or [] if c["type"] == kind), {})
-
-
-def request(cluster: Cluster, host: str, headers: dict[str, str] | None = None) -> str:
-    """The answer through the gateway; empty while there is none."""
-    asked = urllib.request.Request(cluster.gateway_url + "/", headers={"Host": host, **(headers or {})})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(asked, timeout=10) as response:
-            return str(response.read().decode())
-    except (urllib.error.URLError, ConnectionError):
-        return ""
-
-
-def agent_pid(cluster: Cluster) -> int | None:
-    """Process id of the node agent of this cluster."""
-    wanted = f"devcluster.agent\0{cluster.state_dir}\0".encode()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if wanted in path.read_bytes():
-                return int(path.parent.name)
-        except OSError:
-            continue
-    return None
-
-
 def test_a_job_ends_with_its_exit_code_and_termination_message(kubectl: Kubectl) -> None:
-    script = "echo working; printf '{\"reason\":\"SchemaMismatch\"}' > /dev/termination-log; exit 64"
+    script = 'echo working; printf \'{"reason":"SchemaMismatch"}\' > /dev/termination-log; exit 64'
     kubectl.create(job("fails", pod_spec(container("sh", "-c", script))))
 
     eventually(lambda: condition(kubectl.get("job", "fails"), "Failed").get("status") == "True")
@@ -226,7 +79,9 @@ def test_a_program_that_does_not_exist_is_a_start_error(kubectl: Kubectl) -> Non
 
 
 def test_logs_can_be_cut_and_followed_and_the_previous_ones_read(kubectl: Kubectl) -> None:
-    script = "for n in 1 2 3 4 5; do echo line $n; done; echo >> /keep/starts; [ $(wc -l < /keep/starts) = 2 ]"
+    script = (
+        "for n in 1 2 3 4 5; do echo line $n; done; echo >> /keep/starts; [ $(wc -l < /keep/starts) = 2 ]"
+    )
     main = container("sh", "-c", script, volumeMounts=[{"name": "keep", "mountPath": "/keep"}])
     spec = pod_spec(main, restartPolicy="OnFailure", volumes=[{"name": "keep", "emptyDir": {}}])
     kubectl.create(pod("talks", spec))
@@ -248,7 +103,12 @@ def test_following_shows_lines_as_they_come(kubectl: Kubectl, cluster: Cluster, 
 
 
 def test_config_maps_secrets_and_the_downward_api_reach_the_container(kubectl: Kubectl) -> None:
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"token": "s3cret"}}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "keys"},
+        "stringData": {"token": "s3cret"},
+    }
     script = (
         'cat /conf/app.json; echo "$COLOR $SIZE $NAME $MISSING."; cat /keys/token; '
         "stat -c ' %a' /keys/token; test -d $(sed 's/.*:\"file:..//; s/\"}//' /conf/app.json) && echo found"
@@ -412,72 +272,6 @@ def test_a_suspended_job_ends_its_pod_and_resumes(kubectl: Kubectl) -> None:
     eventually(lambda: kubectl.get("job", "pausable")["status"].get("ready") == 1)
 
 
-def test_two_hundred_jobs_in_a_burst_all_complete(kubectl: Kubectl) -> None:
-    kubectl.create(*[job(f"burst-{n}", pod_spec(container("true"))) for n in range(200)])
-
-    def complete() -> bool:
-        jobs = json.loads(kubectl("get", "jobs", "-o", "json"))["items"]
-        return sum(condition(j, "Complete").get("status") == "True" for j in jobs) == 200
-
-    eventually(complete, limit=180)
-
-
-def test_a_deployment_becomes_available_and_rolls_without_a_lost_request(
-    kubectl: Kubectl, cluster: Cluster, namespace: str
-) -> None:
-    host = f"{namespace}.example"
-    kubectl.create(*web("tutor", "one", replicas=2), route("tutor", host, [("tutor", 1)]))
-    kubectl("rollout", "status", "deployment/tutor", "--timeout=60s")
-    eventually(lambda: request(cluster, host) == "one")
-
-    kubectl("set", "env", "deployment/tutor", "ANSWER=two")
-    answers: Counter[str] = Counter()
-
-    def rolled() -> bool:
-        answers.update(request(cluster, host) for _ in range(20))
-        return len(kubectl.pods("app=tutor")) == 2 and request(cluster, host) == "two"
-
-    eventually(rolled)
-    assert set(answers) <= {"one", "two"}, answers
-
-
-def test_the_gateway_honours_weights_and_headers(kubectl: Kubectl, cluster: Cluster, namespace: str) -> None:
-    host, total, share = f"{namespace}.example", 2000, 0.2
-    kubectl.create(
-        *web("champion", "champion"),
-        *web("candidate", "candidate"),
-        route("split", host, [("champion", 80), ("candidate", 20)], header="candidate"),
-    )
-    for name in ("champion", "candidate"):
-        kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
-    eventually(lambda: request(cluster, host) and request(cluster, host, {"x-arm": "b"}) == "candidate")
-
-    answers = Counter(request(cluster, host) for _ in range(total))
-
-    assert set(answers) == {"champion", "candidate"}
-    tolerance = 4 * math.sqrt(total * share * (1 - share))
-    assert abs(answers["candidate"] - total * share) <= tolerance
-    assert {request(cluster, host, {"x-arm": "b"}) for _ in range(50)} == {"candidate"}
-
-
-def route(name: str, host: str, backends: list[tuple[str, int]], header: str | None = None) -> Object:
-    """An HTTPRoute with weights; requests with the header `x-arm: b` all go to one Service."""
-    rules: list[Object] = [{"backendRefs": [{"name": n, "port": 80, "weight": w} for n, w in backends]}]
-    if header:
-        matches = [{"headers": [{"name": "x-arm", "value": "b"}]}]
-        rules.insert(0, {"matches": matches, "backendRefs": [{"name": header, "port": 80}]})
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {"name": name},
-        "spec": {
-            "parentRefs": [{"name": "public", "namespace": "gateway-system"}],
-            "hostnames": [host],
-            "rules": rules,
-        },
-    }
-
-
 def test_a_failing_liveness_probe_restarts_the_container(kubectl: Kubectl) -> None:
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
     main = container("sleep", "600", livenessProbe=probe)
@@ -491,36 +285,32 @@ def test_a_failing_liveness_probe_restarts_the_container(kubectl: Kubectl) -> No
     eventually(restarted)
 
 
-def test_an_agent_that_was_killed_adopts_its_pods(kubectl: Kubectl, cluster: Cluster) -> None:
-    kubectl.create(
-        pod("ends", pod_spec(container("sh", "-c", "sleep 3; exit 7"))),
-        pod("stays", pod_spec(container("sh", "-c", "echo $$$$; exec sleep 600"))),
-    )
-    eventually(lambda: all(is_running(kubectl, n) for n in ("ends", "stays")))
-    before = agent_pid(cluster)
-    assert before
+def test_a_pod_failure_policy_sees_the_exit_code(kubectl: Kubectl) -> None:
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [64]}}
+    spec = pod_spec(container("sh", "-c", "exit 64"))
+    kubectl.create(job("invalid", spec, backoffLimit=6, podFailurePolicy={"rules": [rule]}))
 
-    os.kill(before, signal.SIGKILL)
+    failed = eventually(lambda: condition(kubectl.get("job", "invalid"), "Failed"))
 
-    state = finished(kubectl, "ends")
-    assert (state["exitCode"], state["reason"]) == (7, "Error")
-    assert agent_pid(cluster) != before
-    stays = kubectl.get("pod", "stays")
-    assert stays["status"]["phase"] == "Running"
-    assert stays["status"]["containerStatuses"][0]["restartCount"] == 0
-    assert Path(f"/proc/{kubectl('logs', 'stays').strip()}").exists()
+    assert failed["reason"] == "PodFailurePolicy"
+    assert len(kubectl.pods("app=invalid")) == 1
 
 
-def test_a_namespace_ends_with_everything_in_it(kubectl: Kubectl, cluster: Cluster, namespace: str) -> None:
-    kubectl("create", "namespace", f"{namespace}-gone")
-    inside = Kubectl(cluster, f"{namespace}-gone")
-    inside.create(
-        *web("runs", "x"),
-        job("ends", pod_spec(container("true"))),
-        pod("unknown", pod_spec({**container("true"), "image": "unknown:1"})),
-    )
-    inside("rollout", "status", "deployment/runs", "--timeout=60s")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="the node's address is inside the namespace of a rootless cluster"
+)
+def test_only_the_api_server_may_read_logs_from_the_node(cluster: Cluster, kubectl: Kubectl) -> None:
+    kubectl.create(pod("talks", pod_spec(container("echo", "secret"))))
+    finished(kubectl, "talks")
+    addresses = kubectl.get("node", "devcluster")["status"]["addresses"]
+    url = f"https://{addresses[0]['address']}:10250/containerLogs/x/talks/main"
+    pki = cluster.state_dir / "pki"
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
 
-    kubectl("delete", "namespace", f"{namespace}-gone", "--timeout=60s")
-
-    assert not kubectl.get("namespace", f"{namespace}-gone")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(url, context=context, timeout=10)
+    with pytest.raises((urllib.error.URLError, ConnectionError)):
+        urllib.request.urlopen(
+            url, context=ssl.create_default_context(cafile=str(pki / "ca.crt")), timeout=10
+        )
