@@ -45,7 +45,13 @@ def spec(**overrides: Any) -> dict[str, Any]:
         "windowSeconds": 5,
         "maturitySeconds": 2,
         "metrics": [
-            {"name": "dislikes", "role": "Guardrail", "goal": "Decrease", "margin": "0.05", "source": feedback("Negative")},
+            {
+                "name": "dislikes",
+                "role": "Guardrail",
+                "goal": "Decrease",
+                "margin": "0.05",
+                "source": feedback("Negative"),
+            },
             {"name": "likes", "role": "Primary", "goal": "Increase", "source": feedback("Positive")},
         ],
         "minimumDetectableEffect": "0.10",
@@ -175,9 +181,7 @@ class World:
         weight = self.status.get("weightPercent") or 0
         if self.route is None or self.routed_weight != weight:
             generation = 1 if self.route is None else self.route["metadata"]["generation"] + 1
-            self.route = httproute.build(
-                "tutor", "ml", parent_refs=(PARENT,), backends=backends(self.parsed, weight)
-            )
+            self.route = httproute.build("tutor", "ml", parent_refs=(PARENT,), backends=backends(self.parsed, weight))
             self.route["metadata"]["generation"] = generation
 
     def gateway_accepts(self) -> None:
@@ -225,7 +229,7 @@ class World:
         self.gateway_accepts()
         self.wait(seconds)
 
-    def run(self, seconds: float = 700, step: float = 1.0) -> "World":
+    def run(self, seconds: float = 700, step: float = 1.0) -> World:
         """Until there is a decision, or the time is over."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end and not self.status.get("decision"):
@@ -238,7 +242,7 @@ class World:
     def condition(self, type_: str) -> dict[str, Any]:
         return next(c for c in self.status["conditions"] if c["type"] == type_)
 
-    def with_spec(self, **overrides: Any) -> "World":
+    def with_spec(self, **overrides: Any) -> World:
         return replace(self, spec=spec(**overrides))
 
     @property

@@ -39,9 +39,7 @@ def test_one_unit_multiplies_capital_by_at_most_one_in_expectation_under_the_nul
         Cells(0, 0, 1, 0): (1 - weight) * rate,
         Cells(0, 0, 0, 1): (1 - weight) * (1 - rate),
     }
-    expected = sum(
-        p * math.exp(growth_of(cell, weight, mean, delta, sign, theta)) for cell, p in cells.items()
-    )
+    expected = sum(p * math.exp(growth_of(cell, weight, mean, delta, sign, theta)) for cell, p in cells.items())
     assert expected <= 1 + 1e-9
 
 

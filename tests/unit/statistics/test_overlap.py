@@ -51,7 +51,11 @@ def test_tuning_outside_its_domain_is_refused(alpha, variance):
 
 
 @given(
-    st.floats(0.001, 500), st.floats(0.1, 500), st.floats(1, 2000), st.sampled_from([0.05, 0.025, 0.01]), st.floats(1, 500)
+    st.floats(0.001, 500),
+    st.floats(0.1, 500),
+    st.floats(1, 2000),
+    st.sampled_from([0.05, 0.025, 0.01]),
+    st.floats(1, 500),
 )
 def test_the_e_value_reaches_one_over_alpha_exactly_where_the_bound_passes_the_effect(u, v, h, alpha, planned):
     score = Score(u, v, h)

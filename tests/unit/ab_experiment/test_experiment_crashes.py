@@ -1,0 +1,132 @@
+"""Killed before any API write: the same decisions, no window twice, never more weight than was announced."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from unit.ab_experiment.world import STANDALONE, Killed, World, spec
+
+from retrainer.ab_experiment.ledger import load, replay
+
+POLICY = {"policyRef": {"name": "tutor"}}
+RAMP = {"steps": [{"weightPercent": 25, "minimumUnits": 30}, {"weightPercent": 50, "minimumUnits": 60}]}
+STEP = 2.5
+"""Seconds between passes: windows of five seconds still see one pass inside each."""
+
+
+class Watched(World):
+    """Asserts after every write that the weight in force was announced in the ledger before."""
+
+    def announced(self) -> int:
+        lines = [json.loads(line) for line in self.lines] if self.ledger else []
+        weights = [line["weightPercent"] for line in lines if line["kind"] in ("weight", "decision")]
+        return weights[-1] if weights else 0
+
+    def _put_status(self, status):
+        super()._put_status(status)
+        assert (self.status.get("weightPercent") or 0) <= self.announced(), "status before ledger"
+
+    def _apply_route(self, obj):
+        super()._apply_route(obj)
+        assert self.routed_weight <= min(self.announced(), self.status.get("weightPercent") or 0), "route before both"
+
+
+def finished(world: World) -> World:
+    world.run(step=STEP)
+    for _ in range(2):
+        world.tick(STEP)
+    return world
+
+
+def short(traffic: dict) -> dict:
+    return spec(traffic=traffic, ramp=RAMP, minimumDurationSeconds=10)
+
+
+def history(world: World) -> list[dict]:
+    return [json.loads(line) for line in world.lines]
+
+
+def run_until_killed(world: World) -> None:
+    """Pass after pass, without a restart."""
+    while True:
+        try:
+            world.pass_once()
+        except Killed:
+            return
+        if "policyRef" in world.spec["traffic"]:
+            world.policy_writes_route()
+        world.gateway_accepts()
+        world.wait(STEP)
+
+
+SCENARIOS = {
+    "promoted in a policy": {"spec": short(POLICY)},
+    "promoted standalone": {"spec": short(STANDALONE)},
+    "stopped in a policy": {"spec": short(POLICY), "baseline_rate": 0.88, "candidate_rate": 0.6},
+    "stopped standalone": {"spec": short(STANDALONE), "baseline_rate": 0.88, "candidate_rate": 0.6},
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_killed_before_any_write_and_restarted_the_course_is_the_same(scenario):
+    undisturbed = finished(Watched(**scenario))
+    verdict = undisturbed.status["decision"]
+    for write in range(undisturbed.writes):
+        world = finished(Watched(**scenario, kill_before_write=write))
+        assert world.kill_before_write is None, "the kill happened"
+        assert world.status["decision"]["verdict"] == verdict["verdict"]
+        assert world.routed_weight == undisturbed.routed_weight
+        ledger = load(world.ledger, world.parsed)
+        assert replay(ledger) == ledger.state
+        numbers = [line["window"] for line in history(world) if line["kind"] == "window"]
+        assert numbers == sorted(set(numbers))
+        if verdict["verdict"] == "PromoteCandidate":
+            assert history(world) == history(undisturbed)
+            assert world.status == undisturbed.status
+
+
+@pytest.mark.parametrize("down", [3.0, 17.0])
+def test_an_operator_that_stays_away_for_a_while_decides_the_same(down):
+    undisturbed = finished(Watched(spec=short(POLICY)))
+    for write in range(undisturbed.writes):
+        world = Watched(spec=short(POLICY), kill_before_write=write)
+        run_until_killed(world)
+        world.wait(down)
+        finished(world)
+        assert world.status["decision"]["verdict"] == "PromoteCandidate"
+        assert world.status["weightPercent"] == 100
+        ledger = load(world.ledger, world.parsed)
+        assert replay(ledger) == ledger.state
+
+
+def test_a_stop_reaches_users_before_the_ledger_and_the_ledger_is_completed_later():
+    world = Watched(spec=short(STANDALONE), baseline_rate=0.88, candidate_rate=0.6)
+    total = finished(Watched(spec=short(STANDALONE), baseline_rate=0.88, candidate_rate=0.6))
+    lines = history(total)
+    assert lines[-1]["kind"] == "decision"
+    while not world.status.get("decision"):
+        before = world.writes
+        world.tick(STEP)
+    stop = list(range(before, world.writes))
+    assert len(stop) == 3, "status, route, ledger"
+    killed = Watched(spec=short(STANDALONE), baseline_rate=0.88, candidate_rate=0.6, kill_before_write=stop[2])
+    run_until_killed(killed)
+    assert killed.routed_weight == 0 and killed.status["decision"]["verdict"] == "KeepBaseline"
+    assert history(killed)[-1]["kind"] != "decision"
+    killed.pass_once()
+    assert history(killed)[-1] == lines[-1]
+
+
+def test_the_lower_of_ledger_and_status_is_the_weight_in_force():
+    world = Watched(spec=spec(traffic=STANDALONE))
+    for _ in range(40):
+        world.tick()
+    assert world.status["weightPercent"] == 25
+    world.experiment["status"]["weightPercent"] = 10
+    plan_weight = world.look()
+    world.pass_once()
+    assert plan_weight.obj["status"]["weightPercent"] == 10
+    assert world.applied_routes[-1] == 10
+    world.pass_once()
+    assert world.routed_weight == 25

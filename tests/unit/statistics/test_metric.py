@@ -1,0 +1,233 @@
+"""One metric over its windows: engines, orientation, merging, and a state that survives JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrainer.statistics import mantel_haenszel, overlap
+from retrainer.statistics.metric import (
+    GRID_REACH,
+    MetricPlan,
+    MetricState,
+    fold,
+    grid_delta,
+    state_from_json,
+    state_to_json,
+)
+from retrainer.statistics.sums import ArmSums, binary
+from retrainer.statistics.verdicts import engine, find, response_differs
+
+LIKES = MetricPlan("likes", "Primary", "Increase", "Exclude", 0.1, 0.7, 0.05, 0.025, 0.8)
+DISLIKES = MetricPlan("dislikes", "Guardrail", "Decrease", "Exclude", 0.05, 0.3, 0.05, 0.025, 0.8)
+
+Window = tuple[float, ArmSums, ArmSums]
+
+
+def arm(largest: int = 80) -> st.SearchStrategy[ArmSums]:
+    return st.tuples(st.integers(0, largest), st.integers(0, largest)).map(lambda t: binary(min(t), max(t)))
+
+
+WINDOWS = st.lists(st.tuples(st.sampled_from([0.1, 0.25, 0.5]), arm(), arm()), min_size=1, max_size=6)
+
+
+def folded(plan: MetricPlan, windows: list[Window]) -> MetricState:
+    state = MetricState()
+    for weight, candidate, baseline in windows:
+        state = fold(plan, state, weight, candidate, baseline)
+    return state
+
+
+@settings(max_examples=40, deadline=None)
+@given(WINDOWS)
+def test_the_state_survives_json_bit_for_bit_and_goes_on_as_if_never_stored(windows):
+    state = folded(LIKES, windows)
+    restored = state_from_json(json.loads(json.dumps(state_to_json(state))))
+    assert restored == state
+    last = windows[-1]
+    assert fold(LIKES, restored, *last) == fold(LIKES, state, *last)
+
+
+@settings(max_examples=40, deadline=None)
+@given(WINDOWS)
+def test_fewer_dislikes_are_the_mirror_image_of_more_likes(windows):
+    likes = replace(LIKES, name="m", rate=0.7)
+    dislikes = replace(LIKES, name="m", goal="Decrease", rate=0.3)
+    mirrored = [(w, c.complement(), b.complement()) for w, c, b in windows]
+    up, down = find(likes, folded(likes, windows)), find(dislikes, folded(dislikes, mirrored))
+    assert up.verdict == down.verdict
+    assert up.log_evidence == pytest.approx(down.log_evidence, abs=1e-9)
+    if up.estimate is not None:
+        assert down.estimate == pytest.approx(-up.estimate, abs=1e-9)
+        assert down.lower == pytest.approx(-up.upper, abs=1e-6)
+        assert down.upper == pytest.approx(-up.lower, abs=1e-6)
+
+
+SKEWED = st.lists(
+    st.tuples(
+        st.sampled_from([0.1, 0.5]),
+        st.tuples(st.floats(0, 1), st.integers(0, 300)).map(lambda t: binary(round(t[0] * t[1]), t[1])),
+        st.tuples(st.floats(0, 1), st.integers(0, 300)).map(lambda t: binary(round(t[0] * t[1]), t[1])),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SKEWED, st.integers(0, 3), st.booleans())
+def test_the_primarys_interval_never_contradicts_its_verdict(windows, guardrails, missing):
+    plan = replace(LIKES, alpha_worse=LIKES.alpha / (1 + guardrails))
+    if missing:
+        windows = [(w, replace(c, missing=1), b) for w, c, b in windows]
+    found = find(plan, folded(plan, windows))
+    if found.lower is None or found.upper is None:
+        assert found.verdict == "Undecided"
+        return
+    assert (found.lower > 0) == (found.verdict == "Better") or found.lower == 0
+    if found.verdict == "Worse":
+        assert found.upper <= 0
+    if found.verdict == "TooSmall":
+        assert found.upper <= plan.effect
+    if found.verdict == "Undecided":
+        assert found.upper >= plan.effect - 1e-12 and found.lower <= 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(SKEWED)
+def test_a_guardrails_interval_never_contradicts_its_verdict(windows):
+    found = find(DISLIKES, folded(DISLIKES, windows))
+    if found.verdict == "NotWorse":
+        assert found.upper is not None and found.upper <= DISLIKES.effect
+    if found.verdict == "Worse":
+        assert found.lower is not None and found.lower >= DISLIKES.effect / 2
+    if found.verdict == "Undecided" and found.upper is not None:
+        assert found.upper >= DISLIKES.effect - 1e-12 and found.lower <= DISLIKES.effect / 2 + 1e-12
+
+
+def test_a_clear_gain_is_better_and_its_interval_holds_the_truth():
+    state = folded(LIKES, [(0.5, binary(880, 1000), binary(700, 1000))])
+    found = find(LIKES, state)
+    assert found.verdict == "Better"
+    assert 0 < found.lower < 0.18 < found.upper < 0.25
+    assert found.estimate == pytest.approx(0.18)
+    assert found.units == 2000
+
+
+def test_a_clear_loss_is_worse_and_no_difference_is_too_small():
+    assert find(LIKES, folded(LIKES, [(0.5, binary(600, 1000), binary(700, 1000))])).verdict == "Worse"
+    assert find(LIKES, folded(LIKES, [(0.5, binary(700, 1000), binary(700, 1000))])).verdict == "TooSmall"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict"),
+    [(200, "NotWorse"), (300, "NotWorse"), (400, "Worse"), (335, "Undecided")],
+)
+def test_a_guardrail_is_not_worse_worse_or_undecided(candidate, verdict):
+    state = folded(DISLIKES, [(0.5, binary(candidate, 1000), binary(300, 1000))] * 2)
+    assert find(DISLIKES, state).verdict == verdict
+
+
+def test_nothing_seen_is_undecided_without_numbers():
+    found = find(LIKES, MetricState())
+    assert (found.verdict, found.estimate, found.lower, found.upper, found.units) == ("Undecided", None, None, None, 0)
+
+
+def test_an_effect_beyond_the_grid_is_shown_by_the_asymptotic_interval():
+    plan = replace(LIKES, effect=0.02)
+    found = find(plan, folded(plan, [(0.5, binary(1760, 2000), binary(1400, 2000))]))
+    assert found.verdict == "Better"
+    assert 4 * 0.02 < found.lower < 0.18 < found.upper
+
+
+def test_the_grid_meets_zero_half_and_whole_effects_exactly():
+    assert grid_delta(LIKES, GRID_REACH) == 0
+    assert grid_delta(LIKES, GRID_REACH + 4) == 0.1
+    assert grid_delta(DISLIKES, GRID_REACH - 2) == -0.025
+
+
+def test_the_first_missing_outcome_hands_the_verdict_to_the_stratified_score():
+    complete = folded(LIKES, [(0.5, binary(880, 1000), binary(700, 1000))])
+    assert engine(LIKES, complete) == "Betting"
+    partial = fold(LIKES, complete, 0.5, binary(880, 1000, missing=1), binary(700, 1000))
+    assert engine(LIKES, partial) == "MantelHaenszel"
+    found = find(LIKES, partial)
+    assert found.verdict == "Better"
+    expected = mantel_haenszel.stratum_score(binary(880, 1000), binary(700, 1000))
+    assert found.estimate == pytest.approx((expected + expected).estimate)
+    half = overlap.half_width(expected + expected, LIKES.alpha, LIKES.planned_variance)
+    assert found.lower == pytest.approx(found.estimate - half)
+
+
+def test_the_stratified_score_is_silent_until_its_asymptotics_hold():
+    found = find(LIKES, folded(LIKES, [(0.5, binary(440, 499, missing=1), binary(300, 499))]))
+    assert (found.verdict, found.lower, found.upper) == ("Undecided", None, None)
+    assert found.log_evidence == -math.inf
+
+
+def test_counted_as_zero_a_missing_outcome_keeps_the_exact_engine():
+    plan = replace(LIKES, missing="Zero")
+    state = folded(plan, [(0.5, binary(300, 400, missing=600), binary(200, 400, missing=600))])
+    assert engine(plan, state) == "Betting"
+    assert find(plan, state).estimate == pytest.approx(0.1)
+    assert state.units == 2000
+
+
+def test_zero_is_refused_where_it_would_reward_suppressing_feedback():
+    with pytest.raises(ValueError, match="suppressing"):
+        replace(DISLIKES, missing="Zero")
+
+
+def test_a_metric_without_an_effect_to_look_for_is_refused():
+    with pytest.raises(ValueError, match="above 0"):
+        replace(DISLIKES, effect=0.0)
+
+
+@pytest.mark.parametrize("sums", [ArmSums(3, 4.0, 4.0), ArmSums(3, 2.0, 1.2), ArmSums(3, -1.0, 1.0)])
+def test_outcomes_other_than_zero_and_one_are_refused(sums):
+    with pytest.raises(ValueError, match="0 or 1"):
+        fold(LIKES, MetricState(), 0.5, sums, binary(1, 2))
+
+
+def test_small_windows_of_one_weight_are_merged_into_strata_of_fifty():
+    windows = [(0.1, binary(2, 3), binary(10, 17))] * 2
+    state = folded(LIKES, windows)
+    assert state.strata.h == 0 and state.stratum is not None
+    third = fold(LIKES, state, 0.1, *windows[0][1:])
+    merged = mantel_haenszel.stratum_score(binary(6, 9), binary(30, 51))
+    assert third.stratum is None and third.strata == merged
+    assert third.mantel_haenszel == merged
+
+
+def test_a_stratum_ends_with_its_weight():
+    state = folded(LIKES, [(0.1, binary(2, 3), binary(10, 17)), (0.25, binary(4, 5), binary(9, 15))])
+    assert state.strata == mantel_haenszel.stratum_score(binary(2, 3), binary(10, 17))
+    assert state.stratum is not None and state.stratum[0] == 0.25
+
+
+def test_the_mean_of_a_window_is_that_of_the_windows_before_it():
+    first, second = (0.1, binary(8, 10), binary(45, 90)), (0.5, binary(30, 40), binary(20, 40))
+    state = folded(LIKES, [first, second])
+    by_hand = overlap.window_score(first[1], first[2], 0.1, 0.7) + overlap.window_score(
+        second[1], second[2], 0.5, 53 / 100
+    )
+    assert state.overlap == by_hand
+
+
+def test_a_difference_in_response_rates_is_noticed_and_an_equal_one_is_not():
+    equal = folded(LIKES, [(0.5, binary(300, 700, missing=300), binary(300, 700, missing=300))])
+    unequal = folded(LIKES, [(0.5, binary(300, 900, missing=100), binary(300, 700, missing=300))])
+    assert not response_differs(LIKES, equal)
+    assert response_differs(LIKES, unequal)
+    assert not response_differs(LIKES, folded(LIKES, [(0.5, binary(3, 900), binary(3, 700))]))
+
+
+def test_a_guardrail_is_planned_for_being_harmless_and_the_primary_for_being_better():
+    assert DISLIKES.equal_split_units > LIKES.equal_split_units
+    assert LIKES.planned_variance > 0
+    assert DISLIKES.good_rate == pytest.approx(0.7)
