@@ -51,8 +51,8 @@ class Record:
 
     @property
     def timeline(self) -> list[tuple[float, str]]:
-        """(seconds, text), in order."""
-        return sorted((seconds, self.texts[key]) for key, seconds in self.milestones.items())
+        """(seconds, text), in the order in which they were seen."""
+        return [(seconds, self.texts[key]) for key, seconds in self.milestones.items()]
 
 
 def sample(sight: Sight, seconds: float) -> Sample:

@@ -123,7 +123,7 @@ def _traffic(crowd: Crowd) -> str:
 async def begin(stage: Stage) -> datetime:
     """From an empty cluster to a champion with four days of history; returns when the history begins.
 
-    The policy and its source are suspended meanwhile: it serves the champion, but judges nothing.
+    The source is suspended meanwhile: the policy serves the champion, but has nothing to judge by.
     """
     start = history_start(datetime.now(UTC), stage.settings)
     digest, uri = await _train_first(stage, start)
@@ -192,9 +192,8 @@ async def _send_history(stage: Stage, start: datetime) -> None:
 async def resume(stage: Stage) -> None:
     """From now on the source is read and the policy judges."""
     stage.screen.say("The history is complete: the source is read, and the policy begins to judge.")
-    for path, name in ((SOURCE_PATH, "fbs"), (POLICY_PATH, "rtp")):
-        command = f"patch {name} digits --type merge -p '{{\"spec\":{{\"suspend\":false}}}}'"
-        await stage.patch(path, {"spec": {"suspend": False}}, command)
+    command = "patch fbs digits --type merge -p '{\"spec\":{\"suspend\":false}}'"
+    await stage.patch(SOURCE_PATH, {"spec": {"suspend": False}}, command)
 
 
 @contextlib.asynccontextmanager
