@@ -62,8 +62,8 @@ def install_definitions(cluster: Cluster) -> None:
 
 def install_access(kubectl: Kubectl) -> None:
     """ServiceAccount, Role and RoleBinding of manifests/base, in the namespace of `kubectl`."""
-    documents = yaml.safe_load_all((REPOSITORY / "manifests" / "base" / "rbac.yaml").read_text(encoding="utf-8"))
-    for document in documents:
+    files = sorted((REPOSITORY / "manifests" / "base").glob("*.yaml"))
+    for document in (d for path in files for d in yaml.safe_load_all(path.read_text(encoding="utf-8"))):
         if document["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
             document["metadata"].pop("namespace", None)
             for subject in document.get("subjects", ()):
