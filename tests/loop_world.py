@@ -22,10 +22,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from operator_process import Kubectl
 from sklearn.datasets import load_digits
 
 from devcluster.cluster import Cluster
-from operator_process import Kubectl
 
 COLUMNS = "id, created_at, unit, features, prediction, model, thumb, correction, label"
 SCHEMA = (

@@ -54,7 +54,8 @@ class Kubectl:
 
 def install_definitions(cluster: Cluster) -> None:
     """The custom resource definitions, established."""
-    files = [argument for path in sorted((REPOSITORY / "crds").glob("retrainer.dev_*")) for argument in ("-f", str(path))]
+    paths = sorted((REPOSITORY / "crds").glob("retrainer.dev_*"))
+    files = [argument for path in paths for argument in ("-f", str(path))]
     kubectl = ["kubectl", "--kubeconfig", str(cluster.kubeconfig)]
     subprocess.run([*kubectl, "apply", "--server-side", "--force-conflicts", *files], check=True, capture_output=True)
     subprocess.run([*kubectl, "wait", "--for=condition=Established", *files], check=True, capture_output=True)
