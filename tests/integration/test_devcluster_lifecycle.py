@@ -83,7 +83,8 @@ def test_two_clusters_run_side_by_side(cluster: Cluster, tmp_path: Path) -> None
         kubectl.create(pod("elsewhere", pod_spec(container("true"))))
         assert finished(kubectl, "elsewhere")["exitCode"] == 0
         address = kubectl.get("pod", "elsewhere")["status"]["podIP"]
-        assert address.rpartition(".")[0] != node_address(cluster).rpartition(".")[0]
+        # Clusters of ordinary users have a network each, and may use the same addresses.
+        assert os.geteuid() != 0 or address.rpartition(".")[0] != node_address(cluster).rpartition(".")[0]
         assert not Kubectl(cluster, "default").get("pod", "elsewhere")
     finally:
         other.stop()
