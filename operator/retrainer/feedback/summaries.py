@@ -70,11 +70,12 @@ class Totals:
     """Earliest time of the rows that are quarantined only because it is still ahead of the clock."""
 
     @classmethod
-    def from_rows(cls, rows: Iterable[tuple[Any, ...]]) -> Totals:
-        """From the rows (part, name, n, positive, neutral, negative, low, high, example) of the push-down."""
+    def from_rows(cls, rows: Iterable[tuple[Any, ...]], label: str = "all") -> Totals:
+        """From the rows of `statements.totals` that carry this label."""
         found = _Parts()
         for row in rows:
-            found.add(*row)
+            if row[0] == label:
+                found.add(*row[1:])
         return found.totals()
 
     def plus(self, other: Totals) -> Totals:
@@ -89,7 +90,7 @@ class Totals:
             days=_merge(self.days, other.days),
             segments=_merge(self.segments, other.segments),
             quarantine=_merge_counts(self.quarantine, other.quarantine),
-            examples={**other.examples, **self.examples},
+            examples=_merge_examples(self.examples, other.examples),
             next_readable=_earliest(self.next_readable, other.next_readable),
         )
 
@@ -179,6 +180,10 @@ def _merge(a: Mapping[Any, Counts], b: Mapping[Any, Counts], *, keep_empty: bool
     for key, counts in b.items():
         merged[key] = merged.get(key, Counts()) + counts
     return merged if keep_empty else {k: v for k, v in merged.items() if v != Counts()}
+
+
+def _merge_examples(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
+    return {key: min(m[key] for m in (a, b) if key in m) for key in (*a, *b)}
 
 
 def _merge_counts(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

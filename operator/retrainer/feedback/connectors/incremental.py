@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from retrainer.feedback.connectors.statements import Rows
+from retrainer.feedback.connectors.statements import EVERYTHING, Rows, Sets
 from retrainer.feedback.quality import CLOCK_SKEW_MICROSECONDS
 from retrainer.feedback.summaries import SEGMENT_LIMIT, Cursor, Position, Summary, Totals
 
@@ -41,7 +41,9 @@ class TotalsReader(Protocol):
         """Number, and checksum where needed, of the rows closed by the mark."""
         ...
 
-    def totals(self, rows: Rows) -> Totals: ...
+    def totals(self, rows: Rows, sets: Sets) -> dict[str, Totals]:
+        """Totals of every set (conditions over the canonical relation) among those rows."""
+        ...
 
 
 def summarise(
@@ -89,13 +91,18 @@ def _is_current(position: Position, fingerprint: str, features: int | None, now:
 def _everything(reader: TotalsReader) -> tuple[Summary, str | None, str | None]:
     mark = reader.mark()
     if mark is None:
-        return Summary(reader.totals(Rows())), None, None
-    base = reader.totals(Rows(upto=mark))
-    if _too_many_segments(base):
-        return Summary(reader.totals(Rows())), None, None
-    removed = reader.totals(Rows(old=mark, upto=mark, touched=True))
-    added = reader.totals(Rows(old=mark, touched=True))
-    return Summary(base.minus(removed).plus(added), base), mark, reader.check(mark)
+        return Summary(reader.totals(Rows(), EVERYTHING)["all"]), None, None
+    found = reader.totals(Rows(closed=mark), {**EVERYTHING, "base": "closed = 1"})
+    if any(_too_many_segments(t) for t in found.values()):
+        return Summary(found["all"]), None, None
+    return Summary(found["all"], found["base"]), mark, reader.check(mark)
+
+
+_TOUCHED: Sets = {
+    "removed": "old = 1 AND reason IS NULL",
+    "base": "closed = 1 AND (old = 0 OR reason IS NULL)",
+    "all": "old = 0 OR reason IS NULL",
+}
 
 
 def _touched_units(
@@ -105,13 +112,11 @@ def _touched_units(
     mark, old, base = reader.mark(), position.mark, previous.base
     if mark is None or old is None or base is None or reader.check(old) != position.check:
         return None
-    removed = reader.totals(Rows(old=old, upto=old, touched=True))
-    closed = reader.totals(Rows(old=old, upto=mark, touched=True))
-    every = reader.totals(Rows(old=old, touched=True))
-    if any(_too_many_segments(t) for t in (removed, closed, every)):
+    found = reader.totals(Rows(old=old, closed=mark, touched=True), _TOUCHED)
+    if any(_too_many_segments(t) for t in found.values()):
         return None
-    rest = base.minus(removed)
-    return Summary(rest.plus(every), rest.plus(closed)), mark, reader.check(mark)
+    rest = base.minus(found["removed"])
+    return Summary(rest.plus(found["all"]), rest.plus(found["base"])), mark, reader.check(mark)
 
 
 def _too_many_segments(totals: Totals) -> bool:

@@ -189,9 +189,10 @@ class _Session:
     def check(self, mark: str) -> str:
         return str(self.one(self.rows.check(mark)))
 
-    def totals(self, rows: statements.Rows) -> Totals:
-        sql = statements.totals(self.rows.canonical(rows), self.mapping, self.names.literal)
-        return Totals.from_rows(self.all(sql))
+    def totals(self, rows: statements.Rows, sets: statements.Sets) -> dict[str, Totals]:
+        sql = statements.totals(self.rows.canonical(rows), self.mapping, self.names.literal, sets)
+        found = self.all(sql)
+        return {name: Totals.from_rows(found, name) for name in sets}
 
     def _declare(self, sql: str) -> None:
         # Binary parameters or results mean the extended protocol, which takes exactly one statement.

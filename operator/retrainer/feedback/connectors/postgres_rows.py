@@ -73,11 +73,16 @@ class CanonicalRows:
             f"{_identity(mapping)} AS identity",
             *(f"{_mapped(mapping, name)} AS {name}" for name in ("segment", "model", "variant")),
             f"{self._reason()} AS reason",
-            f"{self._old(rows.old)} AS old",
+            f"CASE WHEN {_closed(rows.old)} THEN 1 ELSE 0 END AS old",
+            f"CASE WHEN {_closed(rows.closed)} THEN 1 ELSE 0 END AS closed",
             *(f"{self._vote(i, s)} AS s{i}" for i, s in enumerate(mapping.signals)),
         ]
-        where = " AND ".join(self._conditions(rows)) or "true"
-        return f"SELECT {', '.join(columns)} FROM ({self._read(rows)}) r WHERE {where}"
+        select = f"SELECT {', '.join(columns)} FROM ({self._read(rows)}) r WHERE "
+        if rows.touched:
+            return f"{select}NOT {_closed(rows.old)} UNION ALL {select}{self._touched(rows.old)}"
+        bounds = [] if rows.since is None else [f"t >= {rows.since}"]
+        bounds += [] if rows.until is None else [f"t < {rows.until}"]
+        return select + (" AND ".join(bounds) or "true")
 
     def scan(self, since: int, until: int) -> str:
         """Canonical fields and raw JSON-like columns of rows whose time lies in [since, until) or is unreadable.
@@ -232,25 +237,20 @@ class CanonicalRows:
         some = " OR ".join(f"x_label{i} IS NOT NULL" for i in range(len(self._mapping.labels))) or "false"
         return f"CASE WHEN {some} THEN 2 END"
 
-    def _conditions(self, rows: Rows) -> list[str]:
-        found = [] if rows.upto is None else [_closed(rows.upto)]
-        found += [] if rows.since is None else [f"t >= {rows.since}"]
-        found += [] if rows.until is None else [f"t < {rows.until}"]
-        if rows.touched and rows.old is not None:
-            unit = _unit(self._mapping)
-            fresh = f"SELECT {unit} FROM ({self._read(Rows())}) r WHERE NOT {_closed(rows.old)} AND {self._reason()} IS NULL"
-            found.append(f"(NOT {_closed(rows.old)} OR {unit} IN ({fresh}))")
-        return found
-
-    def _old(self, mark: str | None) -> str:
-        return "0" if mark is None else f"CASE WHEN {_closed(mark)} THEN 1 ELSE 0 END"
+    def _touched(self, old: str | None) -> str:
+        """Old rows of the units of rows that are not old."""
+        unit = _unit(self._mapping)
+        fresh = f"SELECT {unit} FROM ({self._read(Rows())}) r WHERE NOT {_closed(old)} AND {self._reason()} IS NULL"
+        return f"{_closed(old)} AND {unit} IN ({fresh})"
 
 
-def _closed(mark: str) -> str:
+def _closed(mark: str | None) -> str:
     """Rows whose transaction is older than the mark's; compared by age, which survives the wrap-around of xids.
 
     Rows without a readable time are never closed.
     """
+    if mark is None:
+        return "false"
     xid, time = (int(part) for part in mark.split(":"))
     return f"(age(version) > age(('{xid}'::xid8)::xid) AND COALESCE(t < {time}, false))"
 

@@ -211,10 +211,9 @@ def document_size(sql: str) -> str:
 def document_problem(value: Value, expected: int | None) -> str:
     """Reason why a document of features cannot be read, as `RowReader` has it."""
     sql = value.sql
-    items = f"jsonb_path_query({sql}, CASE jsonb_typeof({sql}) WHEN 'array' THEN '$[*]' ELSE '$.*' END::jsonpath)"
-    wrong = f"EXISTS (SELECT 1 FROM {items} i WHERE jsonb_typeof(i) NOT IN ('number', 'null'))"
-    large = f"abs((i #>> '{{}}')::numeric) > {LARGEST_FLOAT!r}::numeric"
-    infinite = f"EXISTS (SELECT 1 FROM {items} i WHERE jsonb_typeof(i) = 'number' AND {large})"
+    item = f"CASE jsonb_typeof({sql}) WHEN 'array' THEN '$[*]' ELSE '$.*' END"
+    wrong = _path_exists(sql, item, '@.type() != "number" && @.type() != "null"')
+    infinite = _path_exists(sql, item, f"@ > {LARGEST_FLOAT!r} || @ < -{LARGEST_FLOAT!r}")
     miscounted = "" if expected is None else (
         f"WHEN ({document_size(sql)}) <> {expected} THEN {code(Quarantine.WRONG_FEATURE_COUNT)} "
     )  # fmt: skip
@@ -224,3 +223,7 @@ def document_problem(value: Value, expected: int | None) -> str:
         f"WHEN {wrong} THEN {_WRONG} WHEN {infinite} THEN {_INFINITE} END"
     )
     return f"COALESCE({value.bad}, {bad})" if value.bad else bad
+
+
+def _path_exists(sql: str, item: str, test: str) -> str:
+    return f"jsonb_path_exists({sql}, ({item} || ' ? ({test})')::jsonpath)"

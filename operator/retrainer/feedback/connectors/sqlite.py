@@ -196,8 +196,10 @@ class _Session:
     def check(self, mark: str) -> str:
         return str(self.one(self.rows.check(mark)))
 
-    def totals(self, rows: statements.Rows) -> Totals:
-        return Totals.from_rows(self.all(statements.totals(self.rows.canonical(rows), self.mapping, literal)))
+    def totals(self, rows: statements.Rows, sets: statements.Sets) -> dict[str, Totals]:
+        sql = statements.totals(self.rows.canonical(rows), self.mapping, literal, sets)
+        found = self.all(sql)
+        return {name: Totals.from_rows(found, name) for name in sets}
 
 
 def content_stamp(path: Path, now: float) -> str | None:

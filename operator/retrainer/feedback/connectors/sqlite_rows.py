@@ -112,11 +112,16 @@ class CanonicalRows:
             f"{self._identity()} AS identity",
             *(f"{self._field(name)} AS {name}" for name in ("segment", "model", "variant")),
             f"{self._reason()} AS reason",
-            f"{self._closed(rows.old) if rows.old else '0'} AS old",
+            f"{self._closed(rows.old)} AS old",
+            f"{self._closed(rows.closed)} AS closed",
             *(f"{self._vote(s)} AS s{i}" for i, s in enumerate(mapping.signals)),
         ]
-        where = " AND ".join(self._conditions(rows)) or "1"
-        return f"SELECT {', '.join(columns)} FROM {self._source} q WHERE {where}"
+        select = f"SELECT {', '.join(columns)} FROM {self._source} q WHERE "
+        if rows.touched:
+            return f"{select}NOT {self._closed(rows.old)} UNION ALL {select}{self._touched(rows.old)}"
+        bounds = [] if rows.since is None else [f"{self._time()} >= {rows.since}"]
+        bounds += [] if rows.until is None else [f"{self._time()} < {rows.until}"]
+        return select + (" AND ".join(bounds) or "1")
 
     def check(self, mark: str) -> str:
         """Number and checksum of the closed rows: what is mapped of them, and their row numbers."""
@@ -137,21 +142,13 @@ class CanonicalRows:
     def mark(self) -> str | None:
         return None if self._rowid is None else f"SELECT COALESCE(MAX({self._rowid}), 0) FROM {self._source} q"
 
-    def _conditions(self, rows: Rows) -> list[str]:
-        found = []
-        if rows.upto is not None:
-            found.append(self._closed(rows.upto))
-        if rows.since is not None:
-            found.append(f"{self._time()} >= {rows.since}")
-        if rows.until is not None:
-            found.append(f"{self._time()} < {rows.until}")
-        if rows.touched and rows.old is not None:
-            fresh = f"SELECT {self._unit()} FROM {self._source} q WHERE NOT {self._closed(rows.old)}"
-            found.append(f"(NOT {self._closed(rows.old)} OR {self._unit()} IN ({fresh} AND {self._reason()} IS NULL))")
-        return found
+    def _touched(self, old: str | None) -> str:
+        """Old rows of the units of rows that are not old."""
+        fresh = f"SELECT {self._unit()} FROM {self._source} q WHERE NOT {self._closed(old)} AND {self._reason()} IS NULL"
+        return f"{self._closed(old)} AND {self._unit()} IN ({fresh})"
 
-    def _closed(self, mark: str) -> str:
-        return f"(q.{self._rowid} <= {int(mark)})"
+    def _closed(self, mark: str | None) -> str:
+        return "0" if mark is None else f"(q.{self._rowid} <= {int(mark)})"
 
     def _time(self) -> str:
         path = self._mapping.time

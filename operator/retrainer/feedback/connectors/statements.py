@@ -2,22 +2,25 @@
 
 A dialect supplies the *canonical relation*: a SELECT with one row per row of the source and the columns
 
-    id, t (microseconds), unit, identity, segment, model, variant, reason, old, s0 … sN
+    id, t (microseconds), unit, identity, segment, model, variant, reason, old, closed, s0 … sN
 
-where `reason` is NULL for readable rows, `old` is 1 for rows that were counted before (else 0), and sI is the
-vote of the I-th signal (1, 0, -1; 2 present; NULL none). Everything below is standard SQL over that relation, so
+where `reason` is NULL for readable rows, `old` and `closed` are 1 for rows closed by the mark of the last look and
+of this look (else 0; see `incremental`), and sI is the vote of the I-th signal (1, 0, -1; 2 present; NULL none).
+There are no joins: estimates for such relations are too poor to leave a planner the choice. Everything below is standard SQL over that relation, so
 both databases count alike. Values of the spec appear as literals made by the dialect, never pasted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from retrainer.feedback.connectors.protocol import Arm, ArmOutcome, CountQuery, OutcomeQuery, UnitDayQuery
-from retrainer.feedback.mapping import NEGATIVE, POSITIVE, Mapping
+from retrainer.feedback.mapping import NEGATIVE, NEUTRAL, POSITIVE, Mapping
 from retrainer.feedback.quality import microseconds
 from retrainer.feedback.summaries import SEGMENT_LIMIT
 
@@ -32,41 +35,59 @@ Literal = Callable[[str], str]
 class Rows:
     """Which rows of the source a canonical relation covers.
 
-    `since` ≤ t < `until` (microseconds). `upto` is a mark: only rows closed by it. `old` is a mark too: rows
-    closed by it carry old = 1. `touched`: only rows that are not old, and old rows of the same units.
+    `since` ≤ t < `until` (microseconds). `old` and `closed` are marks, see above. `touched`: only rows that are not
+    old, and old rows of the same units.
     """
 
     since: int | None = None
     until: int | None = None
-    upto: str | None = None
     old: str | None = None
+    closed: str | None = None
     touched: bool = False
 
 
-def totals(canonical: str, mapping: Mapping, literal: Literal) -> str:
-    """Rows (part, name, n, positive, neutral, negative, low, high, example) for `Totals.from_rows`."""
-    ctes = [
-        f"canon AS MATERIALIZED ({canonical})",
-        "good AS (SELECT * FROM canon WHERE reason IS NULL)",
-        "things AS (SELECT unit, identity, min(t) AS low, max(t) AS high FROM good GROUP BY unit, identity)",
-    ]
-    parts = [
-        _part("'records'", "NULL", "count(*)", low="min(low)", high="max(high)", source="things"),
-        _part("'units'", "NULL", "count(DISTINCT unit)", source="things"),
-        _part("'quarantine'", "reason", "count(*)", low="min(t)", example="min(id)", source=_QUARANTINED, group="reason"),
-    ]
-    leading = next((i for i, s in enumerate(mapping.signals) if s.has_polarity), None)
-    for index, signal in enumerate(mapping.signals):
-        ctes.append(f"latest{index} AS ({_latest('good', index)})")
-        parts.append(_part("'votes'", "NULL", "count(*)", source=f"good WHERE s{index} IS NOT NULL"))
-        parts.append(_votes("'signal'", literal(signal.name), f"latest{index}"))
-    if leading is not None:
-        parts.append(_votes("'day'", f"CAST(t / {DAY} AS TEXT)", f"latest{leading}", group=f"t / {DAY}"))
-        parts.append(_segments(f"latest{leading}"))
+Sets = Lookup[str, str]
+"""Names of sets of rows to sum up, and the condition over the canonical relation that selects each."""
+
+EVERYTHING: Sets = {"all": "1 = 1"}
+
+
+def totals(canonical: str, mapping: Mapping, literal: Literal, sets: Sets = EVERYTHING) -> str:
+    """Rows (set, part, name, n, positive, neutral, negative, low, high, example); each set is a `Totals`."""
+    ctes = [f"canon AS MATERIALIZED ({canonical})"]
+    parts: list[str] = []
+    for number, (name, condition) in enumerate(sets.items()):
+        more, selects = _set(f"{literal(name)}", number, condition, mapping, literal)
+        ctes += more
+        parts += selects
     return f"WITH {', '.join(ctes)} {' UNION ALL '.join(parts)}"
 
 
-_QUARANTINED = "canon WHERE reason IS NOT NULL AND old = 0"
+def _set(label: str, number: int, condition: str, mapping: Mapping, literal: Literal) -> tuple[list[str], list[str]]:
+    """CTEs and SELECTs that sum up one set of rows."""
+    rows, good, things = f"rows{number}", f"good{number}", f"things{number}"
+    ctes = [
+        f"{rows} AS (SELECT * FROM canon WHERE {condition})",
+        f"{good} AS (SELECT * FROM {rows} WHERE reason IS NULL)",
+        f"{things} AS (SELECT unit, identity, min(t) AS low, max(t) AS high FROM {good} GROUP BY unit, identity)",
+    ]
+    part = partial(_part, label)
+    parts = [
+        part("'records'", "NULL", "count(*)", low="min(low)", high="max(high)", source=things),
+        part("'units'", "NULL", "count(DISTINCT unit)", source=things),
+        part("'quarantine'", "reason", "count(*)", low="min(t)", example="min(id)",
+             source=f"{rows} WHERE reason IS NOT NULL", group="reason"),
+    ]  # fmt: skip
+    leading = next((i for i, s in enumerate(mapping.signals) if s.has_polarity), None)
+    for index, signal in enumerate(mapping.signals):
+        latest = f"latest{number}_{index}"
+        ctes.append(f"{latest} AS ({_latest(good, index)})")
+        parts.append(part("'votes'", "NULL", "count(*)", source=f"{good} WHERE s{index} IS NOT NULL"))
+        parts.append(_votes(label, "'signal'", literal(signal.name), latest))
+        if index == leading:
+            parts.append(_votes(label, "'day'", f"CAST(t / {DAY} AS TEXT)", latest, group=f"t / {DAY}"))
+            parts.append(_segments(label, latest))
+    return ctes, parts
 
 
 def _latest(source: str, index: int, partition: str = "unit, identity") -> str:
@@ -76,27 +97,27 @@ def _latest(source: str, index: int, partition: str = "unit, identity") -> str:
 
 
 def _part(
-    part: str, name: str, n: str, *, source: str, sums: Sequence[str] = ("0", "0", "0"), low: str = "NULL",
-    high: str = "NULL", example: str = "NULL", group: str | None = None,
+    label: str, part: str, name: str, n: str, *, source: str, sums: Sequence[str] = ("0", "0", "0"),
+    low: str = "NULL", high: str = "NULL", example: str = "NULL", group: str | None = None,
 ) -> str:  # fmt: skip
     columns = [
-        f"{part} AS part", f"CAST({name} AS TEXT) AS name", f"{n} AS n", f"{sums[0]} AS p", f"{sums[1]} AS z",
-        f"{sums[2]} AS q", f"CAST({low} AS BIGINT) AS low", f"CAST({high} AS BIGINT) AS high",
+        f"{label} AS label", f"{part} AS part", f"CAST({name} AS TEXT) AS name", f"{n} AS n", f"{sums[0]} AS p",
+        f"{sums[1]} AS z", f"{sums[2]} AS q", f"CAST({low} AS BIGINT) AS low", f"CAST({high} AS BIGINT) AS high",
         f"CAST({example} AS TEXT) AS example",
     ]  # fmt: skip
     return f"SELECT {', '.join(columns)} FROM {source}" + (f" GROUP BY {group}" if group else "")
 
 
-_SUMS = tuple(f"COALESCE(SUM(CASE WHEN vote = {v} THEN 1 ELSE 0 END), 0)" for v in (POSITIVE, 0, NEGATIVE))
+_SUMS = tuple(f"COALESCE(SUM(CASE WHEN vote = {v} THEN 1 ELSE 0 END), 0)" for v in (POSITIVE, NEUTRAL, NEGATIVE))
 
 
-def _votes(part: str, name: str, source: str, group: str | None = None) -> str:
-    return _part(part, name, "count(*)", sums=_SUMS, source=source, group=group)
+def _votes(label: str, part: str, name: str, source: str, group: str | None = None) -> str:
+    return _part(label, part, name, "count(*)", sums=_SUMS, source=source, group=group)
 
 
-def _segments(source: str) -> str:
+def _segments(label: str, source: str) -> str:
     """The most disliked segments; one more than the limit tells that there are too many."""
-    inner = _votes("'segment'", "segment", f"{source} WHERE segment IS NOT NULL", group="segment")
+    inner = _votes(label, "'segment'", "segment", f"{source} WHERE segment IS NOT NULL", group="segment")
     return f"SELECT * FROM ({inner} ORDER BY q DESC, n DESC, name LIMIT {SEGMENT_LIMIT + 1}) z"
 
 
@@ -104,18 +125,15 @@ def outcomes(canonical: str, query: OutcomeQuery, index: int, literal: Literal) 
     """Rows (arm, units, responded, total): see OutcomeQuery for what counts where."""
     vote = POSITIVE if query.value == "Positive" else NEGATIVE
     arm = _arm(query.arms, literal)
-    ctes = [
-        f"canon AS MATERIALIZED ({canonical})",
-        f"answers AS (SELECT * FROM (SELECT x.*, {arm} AS arm FROM canon x WHERE reason IS NULL) y WHERE arm IS NOT NULL)",
-        "things AS (SELECT arm, unit, identity, min(t) AS first FROM answers GROUP BY arm, unit, identity)",
-        f"latest AS ({_latest('answers', index, 'arm, unit, identity')})",
-    ]
-    joined = (
-        "things a LEFT JOIN latest b ON b.arm = a.arm AND b.unit = a.unit AND b.identity = a.identity "
-        f"WHERE a.first >= {microseconds(query.start)} AND a.first < {microseconds(query.end)}"
+    key = "PARTITION BY arm, unit, identity"
+    last = f"ROW_NUMBER() OVER ({key} ORDER BY CASE WHEN s{index} IS NULL THEN 1 ELSE 0 END, t DESC, id DESC)"
+    answers = f"SELECT x.*, {arm} AS arm FROM ({canonical}) x WHERE reason IS NULL"
+    things = f"SELECT y.*, {last} AS place, MIN(t) OVER ({key}) AS seen FROM ({answers}) y WHERE arm IS NOT NULL"
+    total = f"COALESCE(SUM(CASE WHEN s{index} = {vote} THEN 1 ELSE 0 END), 0)"
+    return (
+        f"SELECT arm, count(*), count(s{index}), {total} FROM ({things}) z WHERE place = 1 "
+        f"AND seen >= {microseconds(query.start)} AND seen < {microseconds(query.end)} GROUP BY arm"
     )
-    total = f"COALESCE(SUM(CASE WHEN b.vote = {vote} THEN 1 ELSE 0 END), 0)"
-    return f"WITH {', '.join(ctes)} SELECT a.arm, count(*), count(b.vote), {total} FROM {joined} GROUP BY a.arm"
 
 
 def arm_outcome(name: str, row: Sequence[Any] | None) -> ArmOutcome:
