@@ -98,7 +98,19 @@ def _unix(path: Path) -> Connector:
 
 
 def _relay_to(connect: Connector) -> Handler:
+    # The event loop knows its tasks only weakly, and a connection that is held back by a slow
+    # reader is known to nobody else: without this it would be collected in the middle.
+    open_connections: set[asyncio.Task[None] | None] = set()
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        open_connections.add(task)
+        try:
+            await relay(reader, writer)
+        finally:
+            open_connections.discard(task)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await connect()
         except OSError:
