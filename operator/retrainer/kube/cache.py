@@ -42,7 +42,8 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[Resource, dict[Key, Object]] = defaultdict(dict)
         self._children: dict[tuple[Resource, str, Key], set[Key]] = defaultdict(set)
-        self._gone: dict[str, None] = {}
+        self._gone: dict[str | None, int] = {}
+        """The latest identities that are gone, and as of which version."""
 
     def get(self, resource: Resource, key: Key) -> Object | None:
         return self._objects[resource].get(key)
@@ -62,18 +63,18 @@ class Cache:
         return [objects[key] for key in sorted(keys) if key in objects]
 
     def put(self, resource: Resource, obj: Object) -> None:
-        """Remember an object, unless a newer one of that name is known or this very one is known to be gone.
+        """Remember an object, unless newer news of that name are known, be it of its end.
 
         Answers to our own writes and lists overtake the watch and are overtaken by it, and the watch tells the
         end of an object and the beginning of its successor of the same name in either order.
         """
-        if obj["metadata"].get("uid") in self._gone:
+        if _version(obj) <= self._gone.get(obj["metadata"].get("uid"), -1):
             return
         obj = trim(obj)
-        key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+        key = _key(obj)
         known = self._objects[resource].get(key)
         if known is not None:
-            if _is_older(obj, known):
+            if _version(obj) < _version(known):
                 return
             self._forget_owner(resource, key, known)
         self._objects[resource][key] = obj
@@ -81,26 +82,33 @@ class Cache:
         if owner is not None:
             self._children[resource, *owner].add(key)
 
-    def remove(self, resource: Resource, key: Key, uid: str | None) -> Object | None:
-        """Forget the object of this identity, for good; a successor of the same name stays. Returns it if known."""
-        if uid is not None:
-            self._gone[uid] = None
-            if len(self._gone) > _REMEMBERED_GONE:
-                del self._gone[next(iter(self._gone))]
+    def remove(self, resource: Resource, gone: Object) -> bool:
+        """Forget an object as of the version that is told to be gone; a successor of the same name stays.
+
+        Returns whether it was known. Newer news of it are taken: an object that lost the label by which it is
+        watched is told to be gone, and may get the label back.
+        """
+        uid, key = gone["metadata"].get("uid"), _key(gone)
+        self._gone.pop(uid, None)
+        self._gone[uid] = _version(gone)
+        if len(self._gone) > _REMEMBERED_GONE:
+            del self._gone[next(iter(self._gone))]
         known = self._objects[resource].get(key)
-        if known is None or (uid is not None and known["metadata"].get("uid") != uid):
-            return None
+        if known is None or known["metadata"].get("uid") != uid or _version(known) > _version(gone):
+            return False
         del self._objects[resource][key]
         self._forget_owner(resource, key, known)
-        return known
+        return True
 
     def prune(
         self, resource: Resource, living: Iterable[Key], known_before: Mapping[Key, str | None]
     ) -> list[Object]:
         """Drop what was known before a LIST (`uids`) and is not in it; returns the dropped objects."""
-        gone = known_before.keys() - set(living)
-        dropped = (self.remove(resource, key, known_before[key]) for key in sorted(gone))
-        return [obj for obj in dropped if obj is not None]
+        known = (self.get(resource, key) for key in sorted(known_before.keys() - set(living)))
+        gone = [obj for obj in known if obj is not None and obj["metadata"].get("uid") == known_before[_key(obj)]]
+        for obj in gone:
+            self.remove(resource, obj)
+        return gone
 
     def _forget_owner(self, resource: Resource, key: Key, known: Object) -> None:
         owner = owner_of(known)
@@ -113,9 +121,11 @@ class Cache:
                 del self._children[resource, *owner]
 
 
-def _is_older(obj: Object, known: Object) -> bool:
-    """Whether `obj` was written earlier; versions within one resource are comparable, whatever the object."""
-    try:
-        return int(obj["metadata"]["resourceVersion"]) < int(known["metadata"]["resourceVersion"])
-    except (KeyError, ValueError):
-        return False
+def _key(obj: Object) -> Key:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _version(obj: Object) -> int:
+    """Versions within one resource are comparable, whatever the object; 0 where it is no number."""
+    version = str(obj["metadata"].get("resourceVersion", ""))
+    return int(version) if version.isdecimal() else 0

@@ -112,7 +112,7 @@ class Reconciler(Generic[I]):
         meta = obj["metadata"]
         live = await self._in.client.get(self.resource, meta["namespace"], meta["name"])
         if live is None:
-            self._in.cache.remove(self.resource, (meta["namespace"], meta["name"]), meta.get("uid"))
+            self._in.cache.remove(self.resource, obj)
         else:
             self._in.cache.put(self.resource, live)
         return live

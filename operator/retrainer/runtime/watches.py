@@ -76,7 +76,7 @@ def _register(registry: kopf.OperatorRegistry, resource: Resource, cache: Cache,
         obj.setdefault("kind", resource.kind)
         deleted = event.get("type") == "DELETED"
         if deleted:
-            cache.remove(resource, key_of(obj), obj["metadata"].get("uid"))
+            cache.remove(resource, obj)
         else:
             cache.put(resource, obj)
         changed(resource, obj, deleted)

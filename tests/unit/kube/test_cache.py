@@ -67,15 +67,28 @@ class TestStaleNews:
         cache = Cache()
         cache.put(JOB, obj(version=5, uid="old"))
         cache.put(JOB, obj(version=8, uid="new"))
-        assert cache.remove(JOB, KEY, "old") is None
+        assert not cache.remove(JOB, obj(version=7, uid="old"))
         assert version_of(cache) == "8"
 
     def test_what_is_gone_does_not_come_back_with_a_list_or_an_answer_that_was_under_way(self) -> None:
         cache = Cache()
         cache.put(JOB, obj(version=5))
-        cache.remove(JOB, KEY, "u1")
+        assert cache.remove(JOB, obj(version=7))
         cache.put(JOB, obj(version=6))
         assert cache.get(JOB, KEY) is None
+
+    def test_what_lost_our_label_is_told_to_be_gone_and_comes_back_with_the_label(self) -> None:
+        cache = Cache()
+        cache.put(JOB, obj(version=5))
+        cache.remove(JOB, obj(version=6))
+        cache.put(JOB, obj(version=8))
+        assert version_of(cache) == "8"
+
+    def test_the_end_told_after_the_return_does_not_undo_it(self) -> None:
+        cache = Cache()
+        cache.put(JOB, obj(version=8))
+        assert not cache.remove(JOB, obj(version=6))
+        assert version_of(cache) == "8"
 
     def test_a_version_that_is_no_number_is_taken_as_news(self) -> None:
         cache = Cache()
@@ -86,7 +99,7 @@ class TestStaleNews:
     def test_the_memory_of_what_is_gone_is_bounded(self) -> None:
         cache = Cache()
         for number in range(10_050):
-            cache.remove(JOB, KEY, f"gone-{number}")
+            cache.remove(JOB, obj(uid=f"gone-{number}"))
         cache.put(JOB, obj(uid="gone-10049"))
         assert cache.get(JOB, KEY) is None
         cache.put(JOB, obj(uid="gone-0"))
@@ -96,7 +109,7 @@ class TestStaleNews:
 EVENTS = [
     ("put", obj(version=1, uid="old")),
     ("put", obj(version=3, uid="old")),
-    ("gone", obj(version=3, uid="old")),
+    ("gone", obj(version=4, uid="old")),
     ("put", obj(version=5, uid="new")),
     ("put", obj(version=7, uid="new")),
 ]
@@ -105,14 +118,14 @@ EVENTS = [
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_in_whatever_order_news_arrives_the_latest_wins(rng: random.Random, is_deleted: bool) -> None:
     """Law: the end state depends on what was told, not on when."""
-    events = [*EVENTS, *([("gone", obj(version=7, uid="new"))] if is_deleted else [])]
+    events = [*EVENTS, *([("gone", obj(version=8, uid="new"))] if is_deleted else [])]
     rng.shuffle(events)
     cache = Cache()
     for what, told in events:
         if what == "put":
             cache.put(JOB, told)
         else:
-            cache.remove(JOB, KEY, told["metadata"]["uid"])
+            cache.remove(JOB, told)
     assert version_of(cache) == (None if is_deleted else "7")
 
 
@@ -178,7 +191,7 @@ class TestChildren:
     def test_a_child_that_is_gone_is_no_child(self) -> None:
         cache = Cache()
         cache.put(JOB, owned("a", "run"))
-        cache.remove(JOB, ("team", "a"), "uid-a")
+        cache.remove(JOB, owned("a", "run"))
         assert self.names(cache) == []
 
     def test_late_news_of_a_child_does_not_move_it_back(self) -> None:
