@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ _CANDIDATE = "#1b6ca8"
 _BASELINE = "#c9d3dc"
 _GOOD, _BAD, _NEUTRAL = "#2a7f3f", "#b3392f", "#6b7280"
 _VERDICT_COLOURS = {"PromoteCandidate": _GOOD, "KeepBaseline": _BAD, "Inconclusive": _NEUTRAL}
+_INK = "#374151"
 _LEAST_SPAN = 20.0
+_ROOM = 15.0
+"""Percentage points above and below."""
 _SETTINGS: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -43,8 +46,9 @@ def draw(path: Path, record: Record, caption: Caption) -> None:
         figure.suptitle(caption.title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         begin, end = span(record)
         _draw_share(top, record.samples, end)
-        _draw_effect(bottom, record.samples, caption)
+        _draw_effect(bottom, record.samples, end, caption)
         _draw_moments((top, bottom), record, begin, end)
+        figure.legend(loc="outside lower center", frameon=False, ncols=5, fontsize=9)
         bottom.set_xlim(begin, end)
         bottom.set_xlabel("seconds since the start")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,18 +66,21 @@ def span(record: Record) -> tuple[float, float]:
 def _draw_share(axes: Any, samples: Sequence[Sample], end: float) -> None:
     times = [s.seconds for s in samples] + [end]
     weights = [s.weight for s in samples] + [samples[-1].weight if samples else 0]
-    axes.fill_between(times, 100, step="post", color=_BASELINE, alpha=0.55, linewidth=0)
-    axes.fill_between(times, weights, step="post", color=_CANDIDATE, alpha=0.85, linewidth=0)
+    axes.fill_between(times, 100, step="post", color=_BASELINE, alpha=0.55, linewidth=0, label="champion")
+    axes.fill_between(times, weights, step="post", color=_CANDIDATE, alpha=0.85, linewidth=0, label="candidate")
     for seconds, weight in steps(samples):
+        full = weight > _FULL
         axes.annotate(
-            f"{weight} %", (seconds, weight), (3, 4), textcoords="offset points", fontsize=9, fontweight="bold",
-            color="#123a57" if weight < 90 else "white", va="bottom" if weight < 90 else "top",
-            annotation_clip=False,
+            f"{weight} %", (seconds, weight), (4, -5 if full else 4), textcoords="offset points", fontsize=10,
+            fontweight="bold", color="white" if full else _INK, va="top" if full else "bottom",
         )  # fmt: skip
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 25, 50, 75, 100])
     axes.set_ylabel("share of the traffic, %")
-    axes.text(0.995, 0.06, "candidate", transform=axes.transAxes, ha="right", color="white", fontweight="bold")
+
+
+_FULL = 85
+"""Above this a word no longer fits over the area."""
 
 
 def steps(samples: Sequence[Sample]) -> list[tuple[float, int]]:
@@ -87,47 +94,48 @@ def steps(samples: Sequence[Sample]) -> list[tuple[float, int]]:
     return found
 
 
-def _draw_effect(axes: Any, samples: Sequence[Sample], caption: Caption) -> None:
+def _draw_effect(axes: Any, samples: Sequence[Sample], end: float, caption: Caption) -> None:
     known = [s for s in samples if s.estimate is not None and s.lower is not None and s.upper is not None]
-    colour = _VERDICT_COLOURS.get(caption.verdict, _NEUTRAL)
     axes.axhline(0, color="black", linewidth=1)
+    smallest = 100 * caption.minimum_effect
+    words = "smallest effect worth promoting for"
+    axes.axhline(smallest, color=_NEUTRAL, linewidth=1, linestyle=(0, (4, 3)), label=words)
     if known:
+        known.append(replace(known[-1], seconds=end))
         times = [s.seconds for s in known]
-        lower = [100 * (s.lower or 0.0) for s in known]
-        upper = [100 * (s.upper or 0.0) for s in known]
-        axes.fill_between(times, lower, upper, step="post", color=_CANDIDATE, alpha=0.18, linewidth=0,
-                          label="interval, valid at every look")  # fmt: skip
-        axes.step(times, [100 * (s.estimate or 0.0) for s in known], where="post", color=_CANDIDATE, linewidth=2,
-                  label="estimate")  # fmt: skip
+        lower, upper = [100 * (s.lower or 0.0) for s in known], [100 * (s.upper or 0.0) for s in known]
+        estimates = [100 * (s.estimate or 0.0) for s in known]
+        valid = "interval, valid at every look"
+        axes.fill_between(times, lower, upper, step="post", color=_CANDIDATE, alpha=0.18, linewidth=0, label=valid)
+        axes.step(times, estimates, where="post", color=_CANDIDATE, linewidth=2, label="estimate")
         axes.set_ylim(*effect_limits(known))
-        axes.legend(loc="lower right", frameon=False, ncols=3)
-    axes.axhline(100 * caption.minimum_effect, color=_NEUTRAL, linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate(
-        "smallest effect worth promoting for", (0.005, 100 * caption.minimum_effect), (0, 3),
-        xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8, color=_NEUTRAL,
-    )  # fmt: skip
-    axes.set_ylabel("like rate, candidate − baseline,\npercentage points")
+    axes.set_ylabel("like rate: candidate − champion,\npercentage points")
+    colour = _VERDICT_COLOURS.get(caption.verdict, _NEUTRAL)
     axes.set_title(caption.sentence, loc="left", color=colour, fontsize=11, fontweight="bold")
 
 
 def effect_limits(samples: Sequence[Sample]) -> tuple[float, float]:
-    """Limits of the axis in percentage points: all of the later intervals, without the wide beginning."""
-    later = samples[len(samples) // 4 :]
-    low = min(min(s.lower or 0.0, s.estimate or 0.0) for s in later)
-    high = max(max(s.upper or 0.0, s.estimate or 0.0) for s in later)
-    return max(-100.0, 100 * min(low, 0.0) - 10), min(100.0, 100 * max(high, 0.0) + 10)
+    """Limits of the axis in percentage points: all estimates, and the interval as it was in the end.
+
+    The first intervals are as wide as the axis is long; they may leave the picture.
+    """
+    last, estimates = samples[-1], [s.estimate or 0.0 for s in samples]
+    low = min(0.0, last.lower or 0.0, *estimates)
+    high = max(0.0, last.upper or 0.0, *estimates)
+    return max(-100.0, 100 * low - _ROOM), min(100.0, 100 * high + _ROOM)
 
 
-_MOMENTS = {"decision/": "verdict", "promoted/": "champion", "retired/": "old one retired", "back/": "all back"}
+_MOMENTS = {"decision/": "verdict", "retired/": "old one retired"}
 
 
 def _draw_moments(both: tuple[Any, Any], record: Record, begin: float, end: float) -> None:
-    top = both[0]
     for key, seconds in record.milestones.items():
         word = next((w for beginning, w in _MOMENTS.items() if key.startswith(beginning)), None)
         if word is None or not begin <= seconds <= end:
             continue
         for axes in both:
-            axes.axvline(seconds, color="#374151", linewidth=0.9, linestyle=":")
-        top.annotate(word, (seconds, 1.0), (2, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
-                     fontsize=8, color="#374151", rotation=20, annotation_clip=False)  # fmt: skip
+            axes.axvline(seconds, color=_INK, linewidth=0.9, linestyle=":")
+        both[0].annotate(
+            word, (seconds, 1.0), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+            fontsize=9, color=_INK, ha="center", annotation_clip=False,
+        )  # fmt: skip

@@ -31,7 +31,7 @@ class Verdict:
         if self.estimate is None or self.lower is None or self.upper is None:
             return "no effect could be measured"
         values = (100 * x for x in (self.estimate, self.lower, self.upper))
-        return "{:+.1f} points, interval {:+.1f} to {:+.1f}".format(*values)
+        return "{:+.1f} points, interval {:+.1f} to {:+.1f}".format(*values).replace("-", "−")
 
 
 def verdict_of(experiment: Object) -> Verdict | None:
@@ -82,8 +82,10 @@ def promote_promises(sight: Sight, verdict: Verdict | None, before: Votes, after
     ]
 
 
-def baseline_promises(sight: Sight, verdict: Verdict | None, gates_failed: bool) -> list[tuple[bool, str]]:
-    """What must hold at the end of the story `bad-candidate`."""
+def baseline_promises(
+    sight: Sight, verdict: Verdict | None, gates_failed: bool, late: int
+) -> list[tuple[bool, str]]:
+    """What must hold at the end of the story `bad-candidate`; `late` votes on the candidate came after its end."""
     champion = ((sight.policy.get("status") or {}).get("champion") or {}).get("revision")
     said = verdict.verdict if verdict else "none"
     return [
@@ -92,6 +94,7 @@ def baseline_promises(sight: Sight, verdict: Verdict | None, gates_failed: bool)
         (bool(verdict and verdict.reason), "the verdict gives no reason"),
         (champion == 1, f"the champion is revision {champion}, not 1"),
         (sight.shares == {1: 100}, f"the route carries {sight.shares}, not revision 1 alone"),
+        (late == 0, f"{late} requests still reached the candidate after it had lost"),
     ]
 
 

@@ -23,6 +23,10 @@ class Settings:
     live_rate: float = 30.0
     after_seconds: float = 12.0
     """How long people use the new champion before its like rate is taken."""
+    aftermath_seconds: float = 4.0
+    """How long the bad candidate's end is watched: nobody may reach it any more."""
+    gateway_seconds: float = 1.0
+    """How long a gateway may take to carry a weight that it has accepted."""
     minimum_effect: float = 0.10
     """minimumDetectableEffect of the policy, for the picture."""
     archive_days: int = 14

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from demo import report
 from demo.database import Votes
@@ -65,15 +65,19 @@ async def bad_candidate(stage: Stage) -> Ending:
     await stage.patch_policy("poor-method.yaml")
     await resume(stage)
     first = await _next_run(stage, "the like rate makes the trigger fire")
+    gate = await _gate_stops(stage, first)
+    stage.screen.say(f"Stopped before any user saw it: {gate} Now the gates are lowered, and a run is asked for.")
+    await stage.patch_policy("no-gates.yaml")
+    await _request_run(stage)
+    second = await _next_run(stage, "the requested run starts", known=(first,))
+    stage.screen.say("People keep coming, with images that no training run will ever see.")
     async with live_traffic(stage):
-        gate = await _gate_stops(stage, first)
-        stage.screen.say(f"Stopped before any user saw it: {gate} Now the gates are lowered.")
-        await stage.patch_policy("no-gates.yaml")
-        await _request_run(stage)
-        second = await _next_run(stage, "the requested run starts", known=(first,))
         await _run_passes(stage, second)
         verdict = await _experiment_ends(stage)
         await stage.until("all traffic is back on the baseline", serves(1), 30)
+        back = datetime.now(UTC) + timedelta(seconds=stage.settings.gateway_seconds)
+        await asyncio.sleep(stage.settings.aftermath_seconds)
+    late = await stage.desk.votes(verdict.candidate, back, datetime.now(UTC))
     tally = stage.crowd.tally
     lines = (
         f"{first}: {gate}",
@@ -83,7 +87,7 @@ async def bad_candidate(stage: Stage) -> Ending:
         verdict.message,
         f"traffic by revision: {stage.sight.shares}; {tally.failed} of {tally.sent} requests failed",
     )
-    promises = report.baseline_promises(stage.sight, verdict, gates_failed=bool(gate))
+    promises = report.baseline_promises(stage.sight, verdict, gates_failed=bool(gate), late=late.total)
     return Ending(verdict, lines, tuple(report.broken_promises(promises)))
 
 

@@ -30,7 +30,8 @@ def feedback(tmp_path: Path) -> Path:
 
 def _times(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
-        return [row[0] for row in connection.execute("SELECT created_at FROM feedback ORDER BY CAST(substr(id, 2) AS INTEGER)")]
+        rows = connection.execute("SELECT created_at FROM feedback ORDER BY CAST(substr(id, 2) AS INTEGER)")
+        return [row[0] for row in rows]
 
 
 def test_records_are_spread_evenly_over_whole_days_in_their_order(feedback: Path) -> None:

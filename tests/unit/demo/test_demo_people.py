@@ -84,9 +84,9 @@ class FakeServer:
 
 async def _with_server(server: FakeServer, act: Any) -> Crowd:
     app = web.Application()
-    app.add_routes(
-        [web.post("/v1/predict", server.predict), web.post("/v1/feedback", server.take), web.get("/readyz", server.ready)]
-    )
+    app.router.add_post("/v1/predict", server.predict)
+    app.router.add_post("/v1/feedback", server.take)
+    app.router.add_get("/readyz", server.ready)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

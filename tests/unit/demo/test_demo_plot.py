@@ -42,5 +42,9 @@ def test_the_picture_spans_the_experiment() -> None:
 
 
 def test_the_wide_intervals_of_the_beginning_do_not_set_the_scale() -> None:
-    low, high = effect_limits(RAMP[1:])
-    assert (low, high) == pytest.approx((-20.0, 60.0))
+    assert effect_limits(RAMP[1:]) == pytest.approx((-15.0, 42.0))
+
+
+def test_a_bad_candidate_s_effect_is_all_in_the_picture() -> None:
+    worse = [Sample(65.0, 10, -0.35, -1.0, 0.2, 150), Sample(75.0, 10, -0.2, -0.3, -0.01, 300)]
+    assert effect_limits(worse) == pytest.approx((-50.0, 15.0))

@@ -23,6 +23,7 @@ def test_a_verdict_comes_with_the_evidence_of_the_primary_metric() -> None:
     )
     assert verdict_of(decided) == GOOD
     assert GOOD.interval_text == "+17.0 points, interval +8.0 to +26.0"
+    assert BAD.interval_text == "−30.0 points, interval −50.0 to −10.0"
 
 
 def test_no_decision_is_no_verdict() -> None:
@@ -66,20 +67,23 @@ def test_an_interval_that_reaches_zero_proves_nothing() -> None:
 
 
 def test_the_mirror_story_ended_as_it_should() -> None:
-    assert broken_promises(baseline_promises(world(1, r1=100), BAD, gates_failed=True)) == []
+    assert broken_promises(baseline_promises(world(1, r1=100), BAD, gates_failed=True, late=0)) == []
 
 
 @pytest.mark.parametrize(
-    ("seen", "verdict", "gates", "complaint"),
+    ("seen", "verdict", "gates", "late", "complaint"),
     [
-        (world(1, r1=100), BAD, False, "not stopped at a gate"),
-        (world(1, r1=100), GOOD, True, "verdict is PromoteCandidate"),
-        (world(2, r1=100), BAD, True, "champion is revision 2"),
-        (world(1, r1=90, r3=10), BAD, True, "route carries"),
+        (world(1, r1=100), BAD, False, 0, "not stopped at a gate"),
+        (world(1, r1=100), GOOD, True, 0, "verdict is PromoteCandidate"),
+        (world(2, r1=100), BAD, True, 0, "champion is revision 2"),
+        (world(1, r1=90, r3=10), BAD, True, 0, "route carries"),
+        (world(1, r1=100), BAD, True, 7, "7 requests still reached"),
     ],
 )
-def test_users_must_be_back_on_the_baseline(seen: Sight, verdict: Verdict, gates: bool, complaint: str) -> None:
-    broken = broken_promises(baseline_promises(seen, verdict, gates_failed=gates))
+def test_users_must_be_back_on_the_baseline(
+    seen: Sight, verdict: Verdict, gates: bool, late: int, complaint: str
+) -> None:
+    broken = broken_promises(baseline_promises(seen, verdict, gates_failed=gates, late=late))
     assert any(complaint in sentence for sentence in broken)
 
 
