@@ -61,7 +61,8 @@ class Progress:
     def report(
         self, percent: float, step: int | None = None, total: int | None = None, loss: float | None = None
     ) -> None:
-        """Remember the state and print it, unless a line was printed within the last second."""
+        """Remember the state and print it, unless a line was printed within the last second; the first step and
+        the end are always printed."""
         line = ProgressLine(
             percent=max(0, min(100, int(percent))),
             step=step,
@@ -71,7 +72,7 @@ class Progress:
         )
         with self._lock:
             self._last = line
-        if self._clock() - self._printed_at >= LEAST_SECONDS_BETWEEN or percent >= 100:
+        if step == 1 or percent >= 100 or self._clock() - self._printed_at >= LEAST_SECONDS_BETWEEN:
             self._print(line)
 
     def _estimate(self, step: int | None, total: int | None) -> int | None:

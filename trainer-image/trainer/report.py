@@ -45,12 +45,12 @@ def build_report(
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     # No software name or date inside: equal runs give equal bytes, and so equal digests.
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def _axes(title: str, width: float = 6.0, height: float = 4.0) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="tight")
     axes = figure.subplots()
     axes.set_title(title)
     return figure, axes

@@ -163,13 +163,13 @@ def collect(
     path: Path,
     check: Callable[[], None],
 ) -> tuple[Facts, Counter[str]]:
-    """Write the usable rows to `path` (Arrow file) and return their facts and the drops by reason.
+    """Write the usable rows to `path` (Arrow stream) and return their facts and the drops by reason.
 
     `check` is called now and then; it may raise to stop."""
     drops: Counter[str] = Counter()
     collector = _Collector(targets, features, seed)
     schema = table_schema(targets, features)
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
         chunk: list[Row] = []
         for record in records:
             try:
@@ -208,6 +208,4 @@ def _batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
 def spooled(path: Path) -> Iterator[pa.RecordBatch]:
     """The batches of the spool, one at a time."""
     with pa.memory_map(str(path)) as file:
-        reader = pa.ipc.open_file(file)
-        for number in range(reader.num_record_batches):
-            yield reader.get_batch(number)
+        yield from pa.ipc.open_stream(file)
