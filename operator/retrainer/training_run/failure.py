@@ -44,6 +44,9 @@ _REASONS: dict[int, tuple[RunReason, ...]] = {
 }
 """Reasons that a message may give for an exit code; the first one where it gives none."""
 
+_KEPT_AT_OUTPUT = (ExitCode.CONFIGURATION, ExitCode.DATA, ExitCode.DIVERGED)
+"""Failures that another attempt would meet again; the trainer keeps their message like a result."""
+
 _OTHER_REASONS = (RunReason.FAILED, RunReason.SOURCE_FAILED)
 
 _REMEDIES = {
@@ -75,6 +78,15 @@ def why_failed(job: Object, stage: Stage, pods: Iterable[PodFacts], spec: Traini
     if code is None:
         return Failure(RunReason.FAILED, f"Job {name} failed ({condition.get('reason') or 'no reason given'})")
     return _explain(name, stage, Terminated(code, "", "", None), None)
+
+
+def failure_told(text: str, stage: Stage) -> Failure | None:
+    """The final failure that a result Job found at the output, where the failed Job itself is gone."""
+    result = read_result(text, stage)
+    if result is None or not result.message:
+        return None
+    final = {reason for code in _KEPT_AT_OUTPUT for reason in _REASONS[code]}
+    return next((Failure(reason, result.message) for reason in final if reason.value == result.reason), None)
 
 
 def interrupted_too_often(stage: Stage, pods: Iterable[PodFacts]) -> int | None:

@@ -7,7 +7,7 @@ from retrainer.api.v1alpha1.training_run import RunReason
 from retrainer.plan import Object, Plan
 from retrainer.training_run import ending, job
 from retrainer.training_run.draft import Draft
-from retrainer.training_run.failure import job_condition, last_succeeded
+from retrainer.training_run.failure import failure_told, job_condition, last_succeeded
 from retrainer.training_run.input import Stage
 from retrainer.training_run.result import read_result
 from retrainer.training_run.step import Step, under_way
@@ -36,7 +36,13 @@ def recover(step: Step, draft: Draft) -> StageResult | Plan:
         return _lost(step, draft)
     if not job_condition(found, "Complete"):
         return _reading(step, draft, name).plan(requeue_after=LOOK_AGAIN_SECONDS)
-    return told_result(step, found) or _lost(step, draft)
+    return told_result(step, found) or _told_failure(step, draft, found) or _lost(step, draft)
+
+
+def _told_failure(step: Step, draft: Draft, found: Object) -> Plan | None:
+    pod = last_succeeded(step.pods_of(found))
+    failure = failure_told(pod.terminated.message, step.stage) if pod and pod.terminated else None
+    return None if failure is None else ending.stop(step.input, draft, failure.reason, failure.message)
 
 
 def _launch(step: Step, draft: Draft, name: str) -> Plan:

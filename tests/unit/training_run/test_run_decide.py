@@ -711,6 +711,19 @@ def test_a_job_deleted_by_hand_is_never_created_again():
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "end"),
+    [("InsufficientData", ("False", "InsufficientData")), ("Cancelled", ("False", "Failed"))],
+    ids=["a failure that is kept", "a reason that no trainer gives"],
+)
+def test_the_output_tells_why_a_job_failed_that_is_gone(reason, end):
+    jobs = {RESULT: result_job("data", "Complete")}
+    pods = facts(pod(RESULT, exit_code=0, message=json.dumps(told(DATA, reason, "40 rows; 100 are needed"))))
+    plan = decide(seen(run(started()), jobs=jobs, pods=pods), NOON)
+    assert conditions(plan.status)["Succeeded"] == end
+    assert ("40 rows" in message(plan.status, "Succeeded")) == (reason == end[1])
+
+
 def test_a_result_job_of_somebody_else_is_a_conflict():
     foreign = result_job("data", "Complete")
     foreign["metadata"]["ownerReferences"] = []
