@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrainer.ab_experiment.windows import (
@@ -53,6 +53,7 @@ def test_a_disturbance_before_the_first_window_leaves_none():
     assert end_before(50.0, 101, 5) == 0
 
 
+@settings(deadline=None)
 @given(MOMENT, st.floats(0, 500), st.floats(0, 100), st.integers(5, 600))
 def test_no_counted_window_overlaps_a_change_of_weight(applied, until_announced, until_applied, length):
     origin = origin_after(applied)
@@ -66,6 +67,7 @@ def test_no_counted_window_overlaps_a_change_of_weight(applied, until_announced,
     assert first >= last
 
 
+@settings(deadline=None)
 @given(MOMENT, st.floats(0, 500), st.integers(5, 600))
 def test_at_most_two_windows_are_lost_to_a_change_that_takes_less_than_one(applied, until_announced, length):
     origin = origin_after(applied)

@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.ab_experiment.world import spec
 
@@ -52,12 +52,14 @@ def test_e_values_are_readable_at_any_size(log_evidence, text):
     assert words.e_value(log_evidence) == text
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(-2000, 2000))
 def test_what_is_written_is_what_the_crd_accepts(value, log_evidence):
     assert DECIMAL.match(words.decimal(value))
     assert DECIMAL.match(words.e_value(log_evidence))
 
 
+@settings(deadline=None)
 @given(st.floats(1e-8, 1))
 def test_a_bound_above_zero_is_never_shown_as_zero(value):
     assert float(words.decimal(value)) > 0

@@ -25,6 +25,7 @@ def growth_of(cells: Cells, weight: float, mean: float, delta: float, sign: floa
     return float(growth[0, 0])
 
 
+@settings(deadline=None)
 @given(WEIGHT, UNIT, UNIT, st.floats(0, 0.5), DELTA, SIGN, st.floats(0.01, 20))
 def test_one_unit_multiplies_capital_by_at_most_one_in_expectation_under_the_null(
     weight, mean, rate, towards, delta, sign, theta
@@ -43,7 +44,7 @@ def test_one_unit_multiplies_capital_by_at_most_one_in_expectation_under_the_nul
     assert expected <= 1 + 1e-9
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(COUNTS, COUNTS, COUNTS, COUNTS, WEIGHT, UNIT, DELTA, SIGN, st.floats(0.01, 20))
 def test_a_window_is_the_product_over_its_units_in_any_order(a, b, c, d, weight, mean, delta, sign, theta):
     whole = growth_of(Cells(a, b, c, d), weight, mean, delta, sign, theta)
@@ -52,6 +53,7 @@ def test_a_window_is_the_product_over_its_units_in_any_order(a, b, c, d, weight,
     assert math.isclose(whole, sum(single[u] for u in units), rel_tol=1e-9, abs_tol=1e-9)
 
 
+@settings(deadline=None)
 @given(WEIGHT, UNIT, DELTA, SIGN)
 def test_no_single_unit_can_cost_more_than_the_safe_stake(weight, mean, delta, sign):
     for cell in (Cells(1, 0, 0, 0), Cells(0, 1, 0, 0), Cells(0, 0, 1, 0), Cells(0, 0, 0, 1)):

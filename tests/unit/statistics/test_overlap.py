@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrainer.statistics import overlap
@@ -17,6 +17,7 @@ WEIGHT = st.floats(0.01, 0.99)
 MEAN = st.floats(0, 1)
 
 
+@settings(deadline=None)
 @given(ARM, ARM, WEIGHT, MEAN)
 def test_the_window_score_is_the_sum_over_its_units(candidate, baseline, weight, mean):
     score = overlap.window_score(candidate, baseline, weight, mean)
@@ -31,6 +32,7 @@ def _outcomes(arm: ArmSums) -> list[int]:
     return [1] * int(arm.total) + [0] * int(arm.n - arm.total)
 
 
+@settings(deadline=None)
 @given(WEIGHT, MEAN, st.floats(0.01, 0.99), st.floats(-0.5, 0.5))
 def test_the_expected_score_of_a_unit_is_effect_times_overlap_whatever_the_mean(weight, mean, rate, effect):
     treated = weight * (1 - weight) * (rate + effect - mean)
@@ -50,6 +52,7 @@ def test_tuning_outside_its_domain_is_refused(alpha, variance):
         overlap.tuning(alpha, variance)
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.001, 500),
     st.floats(0.1, 500),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrainer.statistics import power
@@ -37,6 +37,7 @@ def test_a_ramp_without_steps_is_refused():
         power.ramp_units(10.0, [])
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.001, 0.5), st.floats(0.5, 1.0))
 def test_every_rate_and_power_gives_a_finite_plan(rate, effect, wanted):
     units = power.fixed_horizon_units(rate, effect, 0.05, wanted)

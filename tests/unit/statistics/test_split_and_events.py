@@ -7,13 +7,14 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrainer.statistics import events
 from retrainer.statistics.sample_ratio import ALARM, Split
 
 
+@settings(deadline=None)
 @given(st.floats(0.02, 0.98), st.sampled_from(["Above", "Below", "Both"]), st.floats(0.05, 1.0), st.floats(-0.5, 0.7))
 def test_one_event_multiplies_by_one_in_expectation_under_the_null_ratio(weight, side, scale, log_null):
     blend = events.mixture(scale, side, log_null)
@@ -57,6 +58,7 @@ WINDOWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(WINDOWS)
 def test_the_order_of_windows_does_not_matter_and_json_keeps_the_split(windows):
     forward, backward = Split(), Split()
