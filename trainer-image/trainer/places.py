@@ -42,14 +42,18 @@ def contained(folder: Path, name: str) -> Path:
 
 def read_bounded(path: Path, limit: int) -> bytes:
     """Bytes of a regular file, opened without following links; ValueError when it is larger than `limit`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    # Without O_NONBLOCK, opening a pipe that lies there would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ValueError("is not a regular file")
         if facts.st_size > limit:
             raise ValueError(f"is larger than {limit} bytes")
-        return file.read(limit)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

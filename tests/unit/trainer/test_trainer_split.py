@@ -31,6 +31,9 @@ FEEDBACK = st.lists(st.tuples(st.integers(0, 10 * DAY), st.integers(0, 30), st.b
 SPLITS = st.sampled_from(["UnitAndTime", "Unit", "Time", "Random"])
 
 
+DEPENDENT: dict[str, Any] = {"labels": {}, "corrections": {"digit": "no"}}
+
+
 def records_of(feedback: list[tuple[int, int, bool]]) -> list[Record]:
     return [
         record(

@@ -31,7 +31,7 @@ EPOCH = 1_767_225_600_000_000
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
-    ["trainer.stages.data", "trainer.stages.train", "trainer.report", "trainer.serve.app"]
+    ["pytest", "trainer.stages.data", "trainer.stages.train", "trainer.report", "trainer.serve.app"]
 )
 
 
