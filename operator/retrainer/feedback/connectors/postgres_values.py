@@ -211,7 +211,8 @@ def document_size(sql: str) -> str:
 def document_problem(value: Value, expected: int | None) -> str:
     """Reason why a document of features cannot be read, as `RowReader` has it."""
     sql = value.sql
-    item = f"CASE jsonb_typeof({sql}) WHEN 'array' THEN '$[*]' ELSE '$.*' END"
+    # strict: otherwise a filter looks into nested lists by itself
+    item = f"CASE jsonb_typeof({sql}) WHEN 'array' THEN 'strict $[*]' ELSE 'strict $.*' END"
     wrong = _path_exists(sql, item, '@.type() != "number" && @.type() != "null"')
     infinite = _path_exists(sql, item, f"@ > {LARGEST_FLOAT!r} || @ < -{LARGEST_FLOAT!r}")
     miscounted = "" if expected is None else (
