@@ -58,18 +58,18 @@ def test_other_objects_go_on_while_a_source_hangs_another_is_away_and_a_third_re
         kubectl.apply(_secret(name, dsn), _postgres(name))
     _database(cluster.volumes_dir(kubectl.namespace, "feedback") / "feedback.db", 7)
     kubectl.apply(feedback_source())
-    wait_until("the good source is read", lambda: _records(kubectl, "digits") == 7, 15)
+    wait_until("the good source is read", lambda: _records(kubectl, "digits") == 7)
     for name, reasons in (
         ("hangs", {"Unreachable"}),
         ("away", {"Unreachable"}),
         ("refuses", {"Unauthorized"}),
     ):
-        found = wait_until(f"{name} says why", lambda n=name: _ready(kubectl, n), 40)
+        found = wait_until(f"{name} says why", lambda n=name: _ready(kubectl, n))
         assert found["reason"] in reasons, found
         assert "wrong-password" not in found["message"]
     # While the bad ones are tried again and again, the good one is still looked at.
     _database(cluster.volumes_dir(kubectl.namespace, "feedback") / "feedback.db", 5, first=7)
-    wait_until("new records are seen", lambda: _records(kubectl, "digits") == 12, 40)
+    wait_until("new records are seen", lambda: _records(kubectl, "digits") == 12)
 
 
 def test_an_unlabelled_secret_is_refused_with_the_remedy(
@@ -78,16 +78,16 @@ def test_an_unlabelled_secret_is_refused_with_the_remedy(
     secret = _secret("plain", server.dsn())
     del secret["metadata"]["labels"]
     kubectl.apply(secret, _postgres("plain"))
-    found = wait_until("the refusal", lambda: _ready(kubectl, "plain"), 20)
+    found = wait_until("the refusal", lambda: _ready(kubectl, "plain"))
     assert found["reason"] == "SecretNotShared"
     assert "retrainer.dev/allow-operator" in found["message"]
     secret["metadata"]["labels"] = {"retrainer.dev/allow-operator": "true"}
     secret["metadata"]["annotations"] = {"retrainer.dev/allowed-hosts": "db.example.com"}
     kubectl.apply(secret)
-    wrong_host = wait_until(
-        "another host is refused", lambda: (r := _ready(kubectl, "plain")) and "127.0.0.1" in r["message"] and r, 40
-    )
-    assert wrong_host["status"] == "False"
+    wait_until("another host is refused", lambda: (_ready(kubectl, "plain") or {}).get("reason") == "Unauthorized")
+    found = _ready(kubectl, "plain")
+    assert found is not None
+    assert "retrainer.dev/allowed-hosts" in found["message"]
 
 
 def test_a_misspelt_column_names_its_nearest_neighbour(cluster: Cluster, kubectl: Kubectl, operator: Operator) -> None:
@@ -95,12 +95,12 @@ def test_a_misspelt_column_names_its_nearest_neighbour(cluster: Cluster, kubectl
     source = feedback_source()
     source["spec"]["record"]["time"] = "createdat"
     kubectl.apply(source)
-    found = wait_until("the mismatch", lambda: _ready(kubectl, "digits"), 20)
+    found = wait_until("the mismatch", lambda: _ready(kubectl, "digits"))
     assert found["reason"] == "SchemaMismatch"
     assert "created_at" in found["message"]
     source["spec"]["record"]["time"] = "created_at"
     kubectl.apply(source)
-    wait_until("the corrected mapping is read", lambda: _records(kubectl, "digits") == 3, 30)
+    wait_until("the corrected mapping is read", lambda: _records(kubectl, "digits") == 3)
 
 
 def _secret(name: str, dsn: str) -> dict[str, Any]:
