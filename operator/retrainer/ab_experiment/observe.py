@@ -124,7 +124,7 @@ def _missing(obj: Object, policy: Object | None, sources: Mapping[str, Object]) 
         votes = [s["name"] for s in sources[name]["spec"]["signals"] if "thumbs" in s]
         if signal not in votes:
             known = ", ".join(votes) or "none"
-            return f"FeedbackSource {name} has no signal {signal} with polarity (metric {metric['name']}); it has: {known}"
+            return f"FeedbackSource {name} has no signal {signal} with votes (metric {metric['name']}); it has: {known}"
     return None
 
 

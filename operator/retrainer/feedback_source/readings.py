@@ -60,8 +60,8 @@ class Opened:
     open: Callable[[], Connector]
 
 
-Owner = Hashable
-"""Whom to wake; opaque here."""
+Owner = tuple[str, SourceKey]
+"""Whom to wake: kind (lower case) and key."""
 
 
 class _Source:

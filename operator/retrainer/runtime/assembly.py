@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from retrainer.ab_experiment.decide import decide as decide_experiment
@@ -11,7 +11,7 @@ from retrainer.ab_experiment.readings import EXPERIMENT, ExperimentReadings
 from retrainer.feedback_source.decide import decide as decide_source
 from retrainer.feedback_source.loader import SourceLoader
 from retrainer.feedback_source.observe import SOURCE, SourceObserver
-from retrainer.feedback_source.readings import Readings
+from retrainer.feedback_source.readings import Owner, Readings
 from retrainer.kube.cache import Cache
 from retrainer.kube.client import Client
 from retrainer.kube.resources import AB_EXPERIMENT, FEEDBACK_SOURCE, RETRAIN_POLICY, TRAINING_RUN, Resource
@@ -68,7 +68,7 @@ class Assembly:
         """Stop the readings."""
         await self.readings.close()
 
-    def _wake(self, owner: Hashable) -> None:
-        kind, key = owner  # type: ignore[misc]
+    def _wake(self, owner: Owner) -> None:
+        kind, key = owner
         if self._wiring is not None:
             self._wiring.enqueue(_WOKEN[kind], key)
