@@ -41,11 +41,12 @@ demo: install ## The whole loop on real data (STORY=promote|bad-candidate, KEEP=
 
 .PHONY: test
 test: install postgres ## All tests, on a real control plane and a real PostgreSQL
-	@$(BIN)/python -m pytest tests --ignore=tests/perf
+	@$(BIN)/python -m pytest tests/unit -n 2 -q
+	@$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/perf
 
 .PHONY: test-unit
 test-unit: install ## The fast tests: no cluster, no database
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest tests/unit -n 2
 
 .PHONY: test-perf
 test-perf: install ## Measure the operator on a real control plane
