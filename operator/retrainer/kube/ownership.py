@@ -51,7 +51,7 @@ async def apply_if_ours(client: Client, wanted: Object) -> Object:
     meta = wanted["metadata"]
     found = await client.get(resource_of_object(wanted), meta["namespace"], meta["name"])
     if found is None:
-        return await _manage_by_apply(client, await create_or_adopt(client, wanted))
+        return await create_or_adopt(client, wanted)
     _refuse_unless_ours(found, wanted)
     found = await _manage_by_apply(client, found)
     # Should another object have taken the name since, its uid differs and the server refuses to touch it.
@@ -62,7 +62,8 @@ async def _manage_by_apply(client: Client, found: Object) -> Object:
     """What our POST wrote counts as applied; otherwise a field that we stop applying would stay for ever.
 
     The server remembers who wrote a field by which kind of request and, having seen a POST, keeps the field.
-    Raises Conflict when somebody writes the object at the same time.
+    Not done at once after the POST, when controllers write to a new object too. Raises Conflict when somebody
+    writes the object at the same time.
     """
     meta = found["metadata"]
     managers = [_as_applied(entry) for entry in meta.get("managedFields") or ()]

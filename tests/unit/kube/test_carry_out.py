@@ -62,7 +62,7 @@ def test_children_come_before_the_status_and_deletions_and_events_after_it() -> 
     """The status may tell of a child only when it exists; an interrupted pass finds the child again by its name."""
     client = world()
     run(client, everything())
-    assert verbs(client) == ["create", "create", "merge", "replace", "status", "merge", "delete", "event"]
+    assert verbs(client) == ["create", "create", "replace", "status", "merge", "delete", "event"]
 
 
 def test_a_status_that_must_precede_its_effect_is_written_first() -> None:
