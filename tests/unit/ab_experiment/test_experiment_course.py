@@ -275,6 +275,31 @@ def test_a_baseline_without_endpoints_does_not_send_the_candidates_users_to_it()
     assert world.status["weightPercent"] == 10
 
 
+def test_with_both_arms_gone_there_is_nowhere_better_to_send_users():
+    world = ran(World(), 14)
+    world.baseline, world.candidate = Readiness(False, "Service tutor-r3 has no ready endpoints"), NOT_READY
+    ran(world, 3)
+    assert world.status["weightPercent"] == 10
+    assert world.condition("RouteApplied")["reason"] == "ArmNotReady"
+
+
+def test_a_weight_counts_as_effective_only_once_the_status_bears_it():
+    world = ran(World(), 1)
+    assert world.routed_weight == 10
+    del world.experiment["status"]["weightPercent"]
+    plan = decide(world.look(), world.now)
+    assert not any("applied" in str(o["data"]["lines"]) for o in plan.replaces)
+    assert plan.status["weightPercent"] == 10
+
+
+def test_a_window_that_is_not_ripe_is_not_counted_even_if_it_was_read():
+    world = ran(World(), 9)
+    unripe = world._read(world.now.timestamp() - 5, world.now.timestamp())
+    seen = replace(world.look(), readings={0: unripe})
+    plan = decide(seen, world.now)
+    assert plan.status["windows"] == {"count": 0}
+
+
 # --- data -------------------------------------------------------------------------------------------------
 
 
@@ -441,7 +466,7 @@ def edit(world: World) -> None:
 
 
 def restore_older(world: World) -> None:
-    younger = World(seed=world.seed)
+    younger = World(seed=world.seed, spec=world.spec)
     ran(younger, 3)
     world.ledger["data"] = younger.ledger["data"]
 
