@@ -105,24 +105,27 @@ def scalar_text(value: Any, limit: int) -> str | None:
         return clean_text(value, limit)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float | Decimal):
-        return number_text(value)
+    if isinstance(value, int | float | Decimal):
+        return clean_text(number_text(value), limit)
     if isinstance(value, dict | list | tuple | Blob | memoryview | bytearray):
         raise Unreadable(Quarantine.WRONG_TYPE)
     return clean_text(str(value), limit)
 
 
-def number_text(value: float | Decimal) -> str:
-    """A number as text: 1.0 is "1". Raises Unreadable NotFinite."""
+def number_text(value: int | float | Decimal) -> str:
+    """A number as text: 1.0 is "1". Raises Unreadable: NotFinite; TooLong for thousands of digits."""
+    if isinstance(value, int):
+        if value.bit_length() > 4 * KEY_CHARACTERS:
+            raise Unreadable(Quarantine.TOO_LONG)
+        return str(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise Unreadable(Quarantine.NOT_FINITE)
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if not value.is_finite():
         raise Unreadable(Quarantine.NOT_FINITE)
-    return str(int(value)) if value == value.to_integral_value() else format(value.normalize(), "f")
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def free_text(value: Any) -> str | None:
@@ -169,9 +172,11 @@ def _microseconds(value: Any) -> int:
     raise Unreadable(Quarantine.WRONG_TYPE)
 
 
-def _from_number(value: float | Decimal) -> int:
+def _from_number(value: int | float | Decimal) -> int:
     """Seconds up to the year 5138, milliseconds up to 1e14, then microseconds: no real time is ambiguous."""
-    if not math.isfinite(value):
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise Unreadable(Quarantine.NOT_FINITE)
+    if isinstance(value, float) and not math.isfinite(value):
         raise Unreadable(Quarantine.NOT_FINITE)
     size = abs(value)
     if size >= 10**17:
@@ -234,5 +239,6 @@ def check_feature(value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise Unreadable(Quarantine.WRONG_TYPE)
-    if not -LARGEST_FLOAT <= value <= LARGEST_FLOAT:  # also false for NaN
+    # NaN lies in no interval as a float, and cannot be compared at all as a Decimal.
+    if (isinstance(value, Decimal) and value.is_nan()) or not -LARGEST_FLOAT <= value <= LARGEST_FLOAT:
         raise Unreadable(Quarantine.NOT_FINITE)

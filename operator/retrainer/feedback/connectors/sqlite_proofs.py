@@ -30,6 +30,11 @@ def scalar(value: str) -> str:
     return f"(typeof({value}) IN ('null', 'integer') OR {plain_text(value)})"
 
 
+def number(value: str) -> str:
+    """Nothing, or a whole number."""
+    return f"(typeof({value}) IN ('null', 'integer'))"
+
+
 def text(value: str) -> str:
     """As `scalar`, for free text."""
     return f"(typeof({value}) IN ('null', 'integer') OR {plain_text(value, 100_000)})"
@@ -41,7 +46,8 @@ def number_list(value: str, length: int) -> str:
         f"(typeof({value}) = 'null' OR (typeof({value}) = 'text' AND {value} NOT GLOB '*[^]0-9., [-]*' "
         f"AND length(CAST({value} AS BLOB)) = length({value}) AND length({value}) <= 100000 "
         f"AND substr({value}, 1, 1) = '[' AND instr(substr({value}, 2), '[') = 0 "
-        f"AND json_valid({value}) AND json_array_length({value}) = {length}))"
+        # In a CASE, because the terms of an AND are evaluated in any order, and this one may raise.
+        f"AND CASE WHEN json_valid({value}) THEN json_array_length({value}) = {length} ELSE 0 END))"
     )
 
 
@@ -67,7 +73,8 @@ def time(value: str, otherwise: str) -> str:
     )
     start = f"substr({value}, 1, 19)"
     seconds = f"CAST(strftime('%s', {start}) AS INTEGER) * 1000000"
-    understood = f"strftime('%Y-%m-%d%H:%M:%S', {start}) = substr({value}, 1, 10) || substr({value}, 12, 8)"
+    # Only with a modifier are the parts made anew from the moment that was understood.
+    understood = f"strftime('%Y-%m-%d%H:%M:%S', {start}, '+0 seconds') = substr({value}, 1, 10) || substr({value}, 12, 8)"
     plain = " OR ".join(f"{value} GLOB '{_DATE_TIME}{e}'" for e in _ENDINGS)
     exact = " OR ".join(f"{value} GLOB '{_DATE_TIME}.{_FRACTION}{e}'" for e in _ENDINGS)
     clean = f"typeof({value}) = 'text' AND length(CAST({value} AS BLOB)) = length({value}) AND {understood}"

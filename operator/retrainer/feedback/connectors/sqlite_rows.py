@@ -193,14 +193,14 @@ class CanonicalRows:
         mapping = self._mapping
         paths = [mapping.id, mapping.time, *mapping.fields.values(), *(x.path for x in mapping.labels)]
         paths += [s.path for s in mapping.signals if s.path is not None]
-        if any(p.keys for p in paths) or any(x.regression for x in mapping.labels):
+        if any(p.keys for p in paths):
             return None
         known = [
             proofs.time_in_range(self._time(), self._now),
             proofs.identifier(_column(mapping.id)),
             *(proofs.scalar(_column(p)) for n, p in mapping.fields.items() if n not in TEXT_FIELDS),
             *(proofs.text(_column(p)) for n, p in mapping.fields.items() if n in TEXT_FIELDS),
-            *(proofs.scalar(_column(x.path)) for x in mapping.labels),
+            *(proofs.number(_column(x.path)) if x.regression else proofs.scalar(_column(x.path)) for x in mapping.labels),
         ]
         for signal in mapping.signals:
             if signal.path is not None:
