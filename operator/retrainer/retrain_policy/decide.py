@@ -143,7 +143,6 @@ def next_look_chosen(draft: Draft) -> Draft:
 
 RULES: tuple[Rule, ...] = (
     initial_adopted,
-    mirrored,
     references_resolved,
     requests_acknowledged,
     rollback_requested,

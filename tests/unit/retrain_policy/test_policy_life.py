@@ -321,6 +321,35 @@ def test_an_active_run_that_is_deleted_by_hand_is_not_made_again_and_the_cooldow
     assert world.condition("Triggered")["reason"] == "Cooldown"
 
 
+def test_what_had_fired_before_a_run_is_looked_at_again_after_it() -> None:
+    world = World(policy(cooldownSeconds=0))
+    world.count = 200
+    for _ in range(3):
+        world.step()
+    world.count = 0
+    del world.objects["TrainingRun", "tutor-2"]
+    world.rest()
+    assert world.names("TrainingRun") == set()
+    assert world.condition("Triggered")["reason"] == "Quiet"
+
+
+def test_a_second_candidate_waits_for_the_first() -> None:
+    world = in_experiment()
+    other = copy.deepcopy(world.need("TrainingRun", "tutor-2"))
+    other["metadata"].update(name="tutor-x")
+    other["metadata"]["labels"]["retrainer.dev/revision"] = "3"
+    world.put(other)
+    world.finish_run("tutor-x")
+    world.policy["status"]["activeRun"] = "tutor-x"
+    world.policy["status"]["nextRevision"] = 4
+    world.step()
+    assert [r["revision"] for r in world.status["revisions"]] == [2, 1]
+    assert world.status["activeRun"] == "tutor-x"
+    world.decide_experiment("tutor-2", "KeepBaseline", "PrimaryWorse")
+    world.until(lambda w: w.status["revisions"][0]["revision"] == 3)
+    assert state_of(world, 3)[0] == "Candidate"
+
+
 def test_the_cooldown_counts_from_the_end_of_the_run_and_names_its_end() -> None:
     world = World()
     world.count = 200
@@ -445,8 +474,11 @@ def test_a_run_that_ends_while_suspended_is_recorded_and_goes_no_further() -> No
     assert "tutor-r2" not in world.names("Deployment")
     world.now += timedelta(days=1)
     world.policy["spec"]["suspend"] = False
+    world.unready.add("tutor-r2")
     world.play(3)
     assert state_of(world, 2)[0] == "Candidate", "the deadline counts from the Deployment, not from the suspension"
+    world.unready.clear()
+    world.play(1)
     assert world.names("ABExperiment") == {"tutor-2"}
 
 

@@ -165,6 +165,7 @@ def test_traffic_follows_an_experiment_that_stops_though_the_record_is_altered()
     world.until(lambda w: w.get("HTTPRoute", "tutor") and w.weights() == {"tutor-r1": 90, "tutor-r2": 10})
     alter(world)
     world.decide_experiment("tutor-2", "KeepBaseline", "PrimaryWorse")
+    world.need("ABExperiment", "tutor-2")["status"]["weightPercent"] = 50
     world.play(2)
     assert world.weights() == {"tutor-r1": 100}
 
