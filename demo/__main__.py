@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from demo import digits, plot, report
+from demo.current_world import CurrentWorld
 from demo.kube import Api, ApiError
 from demo.people import Crowd
 from demo.record import Record
@@ -22,8 +23,7 @@ from demo.sight import Sight, look
 from demo.stories import STORIES, Ending
 from demo.story import Stage, StoryFailed, note, watching
 from demo.watch import open_screen
-from demo.world import DevclusterWorld, World, stop_kept
-from devcluster.errors import DevclusterError
+from demo.world import DevclusterWorld, World, WorldError, stop_kept
 
 INTERRUPTED = 130
 
@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.stop:
         console.print("stopped" if stop_kept(chosen.state_dir) else "nothing runs")
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
     try:
         return _tell(chosen, console)
     except KeyboardInterrupt:
@@ -46,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--story", choices=sorted(STORIES), default="promote", help="which story (default: promote)")
-    parser.add_argument("--cluster", choices=("devcluster", "current"), default="devcluster")
+    cluster = "a cluster of its own, or the one that kubectl talks to (see demo/current_world.py)"
+    parser.add_argument("--cluster", choices=("devcluster", "current"), default="devcluster", help=cluster)
     parser.add_argument("--keep", action="store_true", help="leave cluster and operator running at the end")
     parser.add_argument("--stop", action="store_true", help="stop what --keep has left running, and do nothing else")
     parser.add_argument("--state-dir", type=Path, default=Path(".demo"), help="logs, pictures, the cluster's data")
@@ -57,19 +59,25 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _world(chosen: argparse.Namespace) -> World:
+    if chosen.cluster == "current":
+        return CurrentWorld()
+    return DevclusterWorld(chosen.state_dir, keep=chosen.keep)
+
+
 def _tell(chosen: argparse.Namespace, console: Console) -> int:
-    world: World = DevclusterWorld(chosen.state_dir, keep=chosen.keep)
+    world = _world(chosen)
     kept = False
     try:
         began = time.monotonic()
-        console.print("Starting a Kubernetes control plane, a node and a gateway …")
+        console.print(world.greeting)
         world.start()
         console.print(f"Ready after {time.monotonic() - began:.0f} s.")
         code = asyncio.run(_story(chosen, world, console))
         kept = chosen.keep
         return code
-    except DevclusterError as error:
-        console.print(f"[bold red]The cluster did not start.[/] {error}")
+    except WorldError as error:
+        console.print(f"[bold red]There is no cluster for the demo.[/] {error}", soft_wrap=True)
         return 1
     finally:
         if not kept:
@@ -100,8 +108,8 @@ async def _act(chosen: argparse.Namespace, stage: Stage, console: Console) -> in
         async with watching(stage):
             ending = await STORIES[chosen.story](stage)
         note(stage, await look(stage.api))
-    except (StoryFailed, ApiError) as error:
-        failure = str(error)
+    except (StoryFailed, ApiError, TimeoutError) as error:
+        failure = str(error) or "something took too long"
     stage.screen.close()
     picture = chosen.state_dir / f"{chosen.story}.png"
     plot.draw(picture, stage.record, _caption(chosen.story, ending, stage.settings))

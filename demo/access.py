@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from demo.kube import Object, read_manifest
 
@@ -23,18 +22,27 @@ def operator_access(namespace: str) -> list[Object]:
 
     Raises FileNotFoundError where the manifests do not have all three.
     """
+    return [moved(obj, namespace) for obj in _shipped(_ACCESS_KINDS)]
+
+
+def operator_deployment(namespace: str) -> Object:
+    """The operator's Deployment of manifests/base, for this namespace. Raises FileNotFoundError without it."""
+    (deployment,) = _shipped({"Deployment"})
+    return moved(deployment, namespace)
+
+
+def _shipped(kinds: set[str]) -> list[Object]:
     base = REPOSITORY / "manifests" / "base"
-    found = [obj for path in sorted(base.glob("*.yaml")) for obj in read_manifest(path)]
-    access = [moved(obj, namespace) for obj in found if obj.get("kind") in _ACCESS_KINDS]
-    missing = _ACCESS_KINDS - {obj["kind"] for obj in access}
+    found = [obj for path in sorted(base.glob("*.yaml")) for obj in read_manifest(path) if obj.get("kind") in kinds]
+    missing = kinds - {obj["kind"] for obj in found}
     if missing:
         raise FileNotFoundError(f"{base} has no {', '.join(sorted(missing))}")
-    return access
+    return found
 
 
 def moved(obj: Object, namespace: str) -> Object:
     """The object in another namespace; the ServiceAccounts that a binding names move with it."""
-    copy: dict[str, Any] = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+    copy: Object = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
     if "subjects" in obj:
         copy["subjects"] = [{**s, "namespace": namespace} for s in obj["subjects"]]
     return copy

@@ -1,13 +1,14 @@
 """The SQLite files below the feedback volume: the first images, the days of the history, the like rates.
 
 Only the standard library, and no other module of the demo: on a cluster where the volume is not a folder of
-this machine the same file runs inside a pod.
+this machine the same text runs inside a pod.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -84,3 +85,22 @@ def votes(path: Path, revision: int, since: datetime, until: datetime) -> Votes:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as database:
         likes, dislikes = database.execute(query, (str(revision), stamp(since), stamp(until))).fetchone()
     return Votes(likes or 0, dislikes or 0)
+
+
+def main(words: Sequence[str]) -> None:
+    """`first-images FILE START PAIRS`, `spread FILE START DAYS` or `votes FILE REVISION SINCE UNTIL`; prints JSON."""
+    question, path, *more = words[0], Path(words[1]), *words[2:]
+    if question == "first-images":
+        write_first_images(path, json.loads(more[1]), datetime.fromisoformat(more[0]))
+    elif question == "spread":
+        print(spread_over_days(path, datetime.fromisoformat(more[0]), int(more[1])))
+    elif question == "votes":
+        since, until = (datetime.fromisoformat(text) for text in more[1:])
+        found = votes(path, int(more[0]), since, until)
+        print(json.dumps([found.likes, found.dislikes]))
+    else:
+        raise SystemExit(f"unknown question {question!r}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import aiohttp
 import kubernetes.aio.client
 import kubernetes.aio.config
 import yaml
@@ -39,10 +40,13 @@ class Api:
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None) -> Api:
-        """With the kubeconfig of a file, or the one that kubectl would use."""
+        """With the kubeconfig of a file, or the one that kubectl would use. Raises ApiError without one."""
         configuration = _library.client.Configuration()
         path = str(kubeconfig) if kubeconfig else None
-        await _library.config.load_kube_config(config_file=path, client_configuration=configuration)
+        try:
+            await _library.config.load_kube_config(config_file=path, client_configuration=configuration)
+        except (_library.config.ConfigException, OSError) as error:
+            raise ApiError(0, f"no usable kubeconfig ({error})") from error
         return cls(_library.client.ApiClient(configuration))
 
     async def close(self) -> None:
@@ -67,6 +71,13 @@ class Api:
     async def create(self, path: str, body: Object) -> Object:
         return await self._request("POST", path, body)
 
+    async def delete(self, path: str) -> Object:
+        return await self._request("DELETE", path)
+
+    async def text(self, path: str) -> str:
+        """An answer that is no JSON: a pod's log."""
+        return (await self._raw("GET", path)).decode("utf-8", "replace")
+
     async def _request(
         self,
         method: str,
@@ -76,6 +87,17 @@ class Api:
         query: dict[str, str] | None = None,
         accept: str = "application/json",
     ) -> Object:
+        return _parsed(await self._raw(method, path, body, content_type, query, accept))
+
+    async def _raw(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        query: dict[str, str] | None = None,
+        accept: str = "application/json",
+    ) -> bytes:
         prepared = await self._api.param_serialize(
             method,
             path,
@@ -86,13 +108,12 @@ class Api:
         )
         try:
             response = await self._api.call_api(*prepared, _request_timeout=_SECONDS)
-            raw = await response.read()
-        except (OSError, TimeoutError) as error:
+            raw = await response.read() or b""
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ApiError(0, f"{method} {path}: no answer ({type(error).__name__})") from error
-        answer = _parsed(raw or b"")
         if response.status >= 400:
-            raise ApiError(response.status, f"{method} {path}: {answer.get('message') or response.status}")
-        return answer
+            raise ApiError(response.status, f"{method} {path}: {_parsed(raw).get('message') or response.status}")
+        return bytes(raw)
 
 
 def _parsed(raw: bytes) -> Object:

@@ -20,8 +20,8 @@ from demo.watch import Screen
 from demo.world import World
 
 LOOK_SECONDS = 0.5
-_BLIND_SECONDS = 20.0
-"""So long may the API server be silent before the story gives up."""
+LASTING_SECONDS = 20.0
+"""An error that stands for this long will not go away by itself."""
 
 
 class StoryFailed(Exception):
@@ -61,7 +61,7 @@ class Stage:
         deadline = asyncio.get_running_loop().time() + limit
         while not done(self.sight):
             self.screen.progress(f"{what}: {self.seconds:.0f} s{_traffic(self.crowd)}")
-            reason = wrong(self.sight) or self.world.trouble()
+            reason = wrong(self.sight) or self.world.trouble() or lasting_error(self.sight)
             if reason:
                 raise StoryFailed(f"waited for: {what}. {reason}")
             if asyncio.get_running_loop().time() > deadline:
@@ -182,8 +182,12 @@ async def _send_history(stage: Stage, start: datetime) -> None:
         f"moved to the {settings.history_days} days before today: the like-rate test looks at whole days only."
     )
     visits = history_visits(images, settings.history_people, settings.audited, chance)
-    await stage.crowd.send(visits, settings.history_rate)
     tally = stage.crowd.tally
+    sending = asyncio.create_task(stage.crowd.send(visits, settings.history_rate))
+    while not sending.done():
+        stage.screen.progress(f"the history is being sent: {tally.sent} of {len(images)} images")
+        await asyncio.wait({sending}, timeout=0.5)
+    await sending
     if tally.failed:
         raise StoryFailed(f"{tally.failed} of {tally.sent} requests failed: {tally.errors.most_common(1)}")
     await stage.desk.spread_over_days(start, settings.history_days)
@@ -228,6 +232,17 @@ def stuck_policy(sight: Sight) -> str | None:
     """Why the policy cannot go on by itself."""
     stalled = condition(sight.policy, "Stalled")
     return str(stalled.get("message")) if stalled.get("status") == "True" else None
+
+
+def lasting_error(sight: Sight) -> str | None:
+    """An error of the operator's own that did not go away: later attempts are far apart."""
+    latest = _text(sight.time - timedelta(seconds=LASTING_SECONDS))
+    for kind in sight.tables:
+        for obj in sight.all(kind):
+            for found in (obj.get("status") or {}).get("conditions") or ():
+                if found["reason"] == "Error" and found["lastTransitionTime"] < latest:
+                    return f"{kind} {obj['metadata']['name']}: {found['message']}"
+    return None
 
 
 def _text(moment: datetime) -> str:

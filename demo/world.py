@@ -21,6 +21,10 @@ TRAINER_IMAGE = "retrainer/trainer:0.1.0"
 FEEDBACK_CLAIM = "feedback"
 
 
+class WorldError(Exception):
+    """The world cannot be entered; the message names the remedy."""
+
+
 @dataclass(frozen=True)
 class Doors:
     """How to get in: for the people behind the gateway, and for the reader with kubectl."""
@@ -37,6 +41,7 @@ class World(Protocol):
 
     doors: Doors
     desk: Desk
+    greeting: str
 
     def start(self) -> None:
         """The cluster, up and empty."""
@@ -62,6 +67,7 @@ class DevclusterWorld:
 
     doors: Doors
     desk: Desk
+    greeting = "Starting a Kubernetes control plane, a node and a gateway …"
 
     def __init__(self, state: Path, keep: bool) -> None:
         self._state = state
@@ -70,7 +76,13 @@ class DevclusterWorld:
         self._operator: OperatorProcess | None = None
 
     def start(self) -> None:
-        """Ends an earlier demo of this state directory first. Raises DevclusterError with the remedy."""
+        """Ends an earlier demo of this state directory first. Raises WorldError with the remedy."""
+        try:
+            self._start_cluster()
+        except DevclusterError as error:
+            raise WorldError(str(error)) from error
+
+    def _start_cluster(self) -> None:
         stop_kept(self._state)
         Cluster.purge_state(self._state / "cluster")
         self._state.mkdir(parents=True, exist_ok=True)
