@@ -14,6 +14,7 @@ from trainer.digest import text_field, value_field
 
 Value = str | float
 """A class (string) or a number."""
+_NUMBERS = frozenset({int, float})
 
 
 class Drop(StrEnum):
@@ -166,7 +167,18 @@ def _features(values: Mapping[str, Value | None] | None, specs: Sequence[Feature
         raise Unusable(Drop.MISSING_FEATURES)
     if len(values) != len(specs):
         raise Unusable(Drop.WRONG_FEATURES)
-    return tuple([_feature(values, spec) for spec in specs])
+    numbers = _all_numbers(values, specs)
+    return tuple([_feature(values, spec) for spec in specs]) if numbers is None else numbers
+
+
+def _all_numbers(values: Mapping[str, Value | None], specs: Sequence[FeatureSpec]) -> tuple[float, ...] | None:
+    """The features where all are plain finite numbers, as they nearly always are; None where a closer look is
+    needed (this is the innermost loop of the stage)."""
+    found = [values.get(spec.name) if spec.categories is None else None for spec in specs]
+    if not _NUMBERS.issuperset(map(type, found)):
+        return None
+    numbers = tuple(map(float, found))  # type: ignore[arg-type]
+    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def _feature(values: Mapping[str, Value | None], spec: FeatureSpec) -> Value:

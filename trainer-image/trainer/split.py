@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrainer.api.v1alpha1.training_parts import DataSelection
+from trainer.digest import fraction
 from trainer.rows import Drop
 from trainer.selection import Mask
 from trainer.spool import Facts
@@ -54,7 +55,7 @@ def divide(facts: Facts, keep: Mask, data: DataSelection, past: ChampionPast, ne
     """Divide the rows in `keep`.
 
     `needed_units` is the number of independent evaluation units that the gates demand (0 without such a gate)."""
-    learn, evaluation = _sides(facts, keep, data.split, data.evaluation_percent / 100)
+    learn, evaluation = _sides(facts, keep, data)
     division = _finish(facts, keep, learn, evaluation, data, past, data.split)
     if data.split != "UnitAndTime" or _enough(facts, division, keep, data, needed_units):
         return division
@@ -63,18 +64,24 @@ def divide(facts: Facts, keep: Mask, data: DataSelection, past: ChampionPast, ne
     return other if _better(facts, other, division) else division
 
 
-def _sides(facts: Facts, keep: Mask, split: str, share: float) -> tuple[Mask, Mask]:
-    if split == "UnitAndTime":
+def _sides(facts: Facts, keep: Mask, data: DataSelection) -> tuple[Mask, Mask]:
+    share = data.evaluation_percent / 100
+    if data.split == "UnitAndTime":
         share = math.sqrt(share)
         late, chosen = _late(facts, keep, share), facts.unit_fraction < share
         return keep & ~late & ~chosen, keep & late & chosen
-    if split == "Unit":
+    if data.split == "Unit":
         evaluation = facts.unit_fraction < share
-    elif split == "Time":
+    elif data.split == "Time":
         evaluation = _late(facts, keep, share)
     else:
-        evaluation = facts.row_fraction < share
+        evaluation = _row_fractions(facts, data.seed) < share
     return keep & ~evaluation, keep & evaluation
+
+
+def _row_fractions(facts: Facts, seed: int) -> NDArray[np.float64]:
+    """Each row's place in [0, 1), by the seed."""
+    return np.array([fraction(str(seed), "row", key.decode()) for key in facts.identity.tolist()], dtype=np.float64)
 
 
 def _late(facts: Facts, keep: Mask, share: float) -> Mask:

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,6 @@ class Facts:
     """Hash of the unit."""
     unit_fraction: NDArray[np.float64]
     """The unit's place in [0, 1), by the seed."""
-    row_fraction: NDArray[np.float64]
-    """The row's place in [0, 1), by the seed."""
     validation_fraction: NDArray[np.float64]
     """The unit's place in [0, 1) for the choice of validation units."""
     content: NDArray[np.uint8]
@@ -101,12 +100,11 @@ class _Collector:
 
     def add(self, row: Row, identity: str) -> None:
         self.times.append(row.time)
-        self.places.append(fraction(self.seed, "unit", row.unit))
-        self.places.append(fraction(self.seed, "row", row.source, row.id))
-        self.places.append(fraction(self.seed, "validation", row.unit))
+        key, places = _unit(self.seed, row.unit)
+        self.places.extend(places)
         self.identity += identity_key(row.source, row.id)
         self.answer += _key(row.source, row.unit, identity)
-        self.unit += _key(row.unit)
+        self.unit += key
         self.content += content_digest(row)
         for number in range(self.targets):
             self.truths.extend(self._truth(row, number))
@@ -124,7 +122,7 @@ class _Collector:
         return float(value is not None), float(independent), wrong, float(place)
 
     def facts(self) -> Facts:
-        places = np.array(self.places).reshape(-1, 3)
+        places = np.array(self.places).reshape(-1, 2)
         truths = np.array(self.truths).reshape(-1, self.targets, 4)
         return Facts(
             times=np.array(self.times, dtype=np.int64),
@@ -132,8 +130,7 @@ class _Collector:
             answer=np.frombuffer(bytes(self.answer), dtype=KEY_TYPE),
             unit=np.frombuffer(bytes(self.unit), dtype=KEY_TYPE),
             unit_fraction=places[:, 0],
-            row_fraction=places[:, 1],
-            validation_fraction=places[:, 2],
+            validation_fraction=places[:, 1],
             content=np.frombuffer(bytes(self.content), dtype=np.uint8).reshape(-1, ROW_DIGEST_BYTES),
             labelled=truths[:, :, 0] > 0,
             independent=truths[:, :, 1] > 0,
@@ -142,6 +139,12 @@ class _Collector:
             class_names=tuple(tuple(index) for index in self.class_index),
             categories={place: tuple(sorted(map(str, seen))) for place, seen in self.categories.items()},
         )
+
+
+@lru_cache(maxsize=65_536)
+def _unit(seed: str, unit: str) -> tuple[bytes, tuple[float, float]]:
+    """Key of a unit, and its places for evaluation and validation; units come again and again."""
+    return _key(unit), (fraction(seed, "unit", unit), fraction(seed, "validation", unit))
 
 
 def _key(*parts: str) -> bytes:
