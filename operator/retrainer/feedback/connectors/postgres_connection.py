@@ -183,18 +183,20 @@ class Watchdog:
 
 
 _REFUSALS = ("authentication failed", "pg_hba.conf", "no password supplied", "permission denied", "not permitted")
+_BUSY = ("too many connections", "connection slots", "starting up", "shutting down", "recovery mode")
 
 
 def _refused(error: psycopg.Error) -> SourceError:
     """Why no connection came about. libpq gives no code for it; its text is looked at, never shown."""
     text = str(error).lower()
-    finished = getattr(error, "pgconn", None)
-    if 'role "' in text or any(t in text for t in _REFUSALS) or _asked_for_password(finished):
-        return Unauthorized(f"{_SECRET}: the server refuses user or password of the connection string")
     if 'database "' in text and "does not exist" in text:
         return SchemaMismatch(f"{_SECRET}: the server has no such database as the connection string names")
+    if any(t in text for t in _BUSY):
+        return Unreachable(f"{FIELD}: the server takes no more connections now; it is tried again")
     if "timeout" in text:
         return TimedOut(f"{FIELD}: the server accepts no connection in time; check host, port and network policies")
+    if any(t in text for t in (*_REFUSALS, 'role "')) or _asked_for_password(getattr(error, "pgconn", None)):
+        return Unauthorized(f"{_SECRET}: the server refuses user or password of the connection string")
     return Unreachable(f"{FIELD}: no connection to the server; check host, port, TLS mode and network policies")
 
 
