@@ -147,6 +147,18 @@ def test_a_query_that_switches_the_time_limit_off_is_ended_by_us(server):
     assert time.monotonic() - before < 20
 
 
+def test_a_statement_that_we_gave_up_ends_on_the_server_too(server, admin):
+    query = (
+        "SELECT id, at, rating FROM feedback, (SELECT set_config('statement_timeout', '0', false)) s, "
+        "generate_series(1, 3) g, pg_sleep(g * 30)"
+    )
+    caught(connector(server.dsn(), timeouts=Timeouts(connect=5, read=1), query=query))
+    running = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND query LIKE '%pg_sleep(g * 30)%'"
+    deadline = time.monotonic() + 20
+    while admin.execute(running).fetchone() != (0,):
+        assert time.monotonic() < deadline, "the server still works on it"
+
+
 def test_a_locked_table_does_not_hold_us_up(server, admin):
     with psycopg.connect(server.admin) as locker:
         locker.execute("LOCK TABLE feedback IN ACCESS EXCLUSIVE MODE")
@@ -339,6 +351,10 @@ def test_the_session_is_read_only_and_bounded(server):
 
 
 def test_no_connection_is_left_behind(server, admin):
+    def connected():
+        return {pid for (pid,) in admin.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'reader'")}
+
+    before = connected()
     reader = connector(server.dsn())
     reader.summarise(None, None)
     caught(connector(server.dsn(), table="absent"))
@@ -348,7 +364,6 @@ def test_no_connection_is_left_behind(server, admin):
     next(abandoned)
     abandoned.close()
     deadline = time.monotonic() + 10
-    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'"
-    while admin.execute(query).fetchone() != (0,):
+    while connected() - before:
         assert time.monotonic() < deadline, "a connection stayed open"
 

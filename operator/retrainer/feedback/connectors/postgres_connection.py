@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIELD = "spec.postgres"
 _SECRET = f"{FIELD}.connectionSecretRef"
 _OLDEST_VERSION = 130_000
+_NOTICES_DISCONNECTION = 140_000
 _PASSED_ON = frozenset({"user", "password", "dbname", "sslmode", "channel_binding", "target_session_attrs"})
 _PLACES = frozenset({"host", "port"})
 _IGNORED = frozenset({"application_name", "connect_timeout", "client_encoding", "fallback_application_name"})
@@ -124,6 +125,9 @@ def connect(parameters: dict[str, Any]) -> psycopg.Connection[tuple[Any, ...]]:
         raise _refused(error) from None
     try:
         _check_server(connection)
+        if connection.info.server_version >= _NOTICES_DISCONNECTION:
+            # A statement that we gave up, time limit switched off or not, must not go on working there.
+            connection.execute("SET client_connection_check_interval = '5s'")
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     except BaseException:
         connection.close()
