@@ -69,12 +69,12 @@ def _experiments(before: RetrainPolicyStatus, after: RetrainPolicyStatus) -> Ite
 
 
 def _conditions(before: RetrainPolicyStatus, after: RetrainPolicyStatus) -> Iterator[Event]:
-    """Ready and Stalled, when they change; and the candidate's Deployment."""
+    """Ready, when it changes (Stalled has its reason); and the candidate's Deployment."""
     old = [c.model_dump(by_alias=True) for c in before.conditions]
     new = [c.model_dump(by_alias=True) for c in after.conditions]
     for condition in new:
         kind = condition["type"]
-        if kind not in ("Ready", "Stalled", "Experimenting") or not changed(old, new, kind):
+        if kind not in ("Ready", "Experimenting") or not changed(old, new, kind):
             continue
         event_of = _deployed if kind == "Experimenting" else _verdict
         event = event_of(condition)
@@ -83,10 +83,8 @@ def _conditions(before: RetrainPolicyStatus, after: RetrainPolicyStatus) -> Iter
 
 
 def _verdict(condition: Mapping[str, Any]) -> Event:
-    """Ready and Stalled have opposite polarity."""
-    good = "True" if condition["type"] == "Ready" else "False"
     told = truncate(condition["message"], _EVENT_LIMIT)
-    return Event(condition["reason"], told, "Normal" if condition["status"] == good else "Warning")
+    return Event(condition["reason"], told, "Normal" if condition["status"] == "True" else "Warning")
 
 
 def _deployed(condition: Mapping[str, Any]) -> Event | None:

@@ -79,7 +79,7 @@ def test_a_conflict_that_only_carrying_out_found_is_told_and_nothing_else_is_cla
     assert "activeRun" not in plan.status
     stalled = next(c for c in plan.status["conditions"] if c["type"] == "Stalled")
     assert "TrainingRun tutor-2" in stalled["message"]
-    assert [e.reason for e in plan.events].count("NameConflict") == 2
+    assert [e.reason for e in plan.events].count("NameConflict") == 1
 
 
 def test_serving_of_another_policy_is_not_retired() -> None:
