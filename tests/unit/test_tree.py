@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import operator
 import subprocess
 import sys
@@ -27,6 +28,11 @@ DECLARATIONS = {
     "operator/retrainer/api/v1alpha1/retrain_policy.py",
 }
 """Longer than a file may be: one kind with a sentence for each field, and no logic."""
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def relative(path: Path) -> str:
@@ -64,7 +70,7 @@ def test_files_that_may_be_longer_hold_declarations_only() -> None:
 def test_no_function_is_longer_than_80_lines() -> None:
     long: dict[str, int] = {}
     for path in OURS:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > LONGEST_FUNCTION:
@@ -75,8 +81,7 @@ def test_no_function_is_longer_than_80_lines() -> None:
 def test_every_module_says_first_what_it_is_for() -> None:
     silent = []
     for path in OURS:
-        text = path.read_text(encoding="utf-8")
-        if text.strip() and not ast.get_docstring(ast.parse(text)):
+        if parsed(path).body and not ast.get_docstring(parsed(path)):
             silent.append(relative(path))
     assert silent == []
 
