@@ -5,6 +5,7 @@ A test module supplies a `World`; `CONTRACT` lists the functions to run with it.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -291,7 +292,9 @@ def scan_tells_the_quarantined_rows_of_the_window(world: World) -> None:
 
 
 def scan_gives_features_labels_and_answers_as_json(world: World) -> None:
-    world.fill([{**GOOD, "pixels": "[1, 2.5, null]", "truth": "7", "score": "1.5", "fix": '{"digit": 3}', "guess": "4"}])
+    world.fill(
+        [{**GOOD, "pixels": "[1, 2.5, null]", "truth": "7", "score": "1.5", "fix": '{"digit": 3}', "guess": "4"}]
+    )
     window = Window(NOW - timedelta(days=30), NOW)
     (row,) = [r for b in world.connector(spec_for(world.source())).scan(window) for r in b.to_pylist()]
     assert row["features"].replace(".0", "") == '{"f0":1,"f1":2.5,"f2":null}'
@@ -301,7 +304,12 @@ def scan_gives_features_labels_and_answers_as_json(world: World) -> None:
 
 
 def a_window_is_half_open(world: World) -> None:
-    times = ("2026-11-19T23:59:59.999999Z", "2026-11-20T00:00:00Z", "2026-11-20T23:59:59.999999Z", "2026-11-21T00:00:00Z")
+    times = (
+        "2026-11-19T23:59:59.999999Z",
+        "2026-11-20T00:00:00Z",
+        "2026-11-20T23:59:59.999999Z",
+        "2026-11-21T00:00:00Z",
+    )
     world.fill([{**GOOD, "id": str(i), "created_at": t} for i, t in enumerate(times)])
     window = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
     rows = [r for b in world.connector(spec_for(world.source())).scan(window) for r in b.to_pylist()]
@@ -369,7 +377,7 @@ def windows_in_a_row_count_every_request_once(world: World) -> None:
     connector = world.connector(spec)
     arms = (Arm("baseline", ("3",)), Arm("candidate", ("4",)))
     days = [NOW - timedelta(days=d) for d in range(7, -1, -1)]
-    each = [connector.outcomes(OutcomeQuery("thumbs", "Positive", a, b, arms)) for a, b in zip(days, days[1:], strict=False)]
+    each = [connector.outcomes(OutcomeQuery("thumbs", "Positive", a, b, arms)) for a, b in itertools.pairwise(days)]
     whole = connector.outcomes(OutcomeQuery("thumbs", "Positive", days[0], days[-1], arms))
     for place in (0, 1):
         assert sum(w[place].units for w in each) == whole[place].units
@@ -453,7 +461,7 @@ def an_empty_table_is_no_error(world: World) -> None:
 
 
 def queries_are_sources_too(world: World) -> None:
-    spec, mapping, read = _random_world(world)
+    _spec, mapping, read = _random_world(world)
     asked = spec_for(world.source("SELECT * FROM feedback -- a comment at the end"))
     summary, cursor = world.connector(asked).summarise(None, None)
     assert summary is not None

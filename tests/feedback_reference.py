@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from retrainer.feedback.connectors.protocol import ArmOutcome, CountQuery, OutcomeQuery, UnitDayQuery
 from retrainer.feedback.mapping import Mapping
-from retrainer.feedback.quality import Quarantine, microseconds
+from retrainer.feedback.quality import microseconds
 from retrainer.feedback.records import Quarantined, Record
 from retrainer.feedback.summaries import Counts, Totals
 

@@ -25,7 +25,9 @@ class Server:
 
     port: int
 
-    def dsn(self, user: str = "reader", password: str = PASSWORD, database: str = "postgres", host: str = "127.0.0.1") -> str:
+    def dsn(
+        self, user: str = "reader", password: str = PASSWORD, database: str = "postgres", host: str = "127.0.0.1"
+    ) -> str:
         return f"postgresql://{user}:{password}@{host}:{self.port}/{database}"
 
     @property

@@ -96,18 +96,14 @@ def set_stalled(
     conditions: Iterable[Mapping[str, Any]] | None, reason: str, message: str, now: datetime, generation: int | None
 ) -> Conditions:
     """kstatus `Failed`: a person must act before anything can go on."""
-    return set_condition(
-        drop_condition(conditions, RECONCILING), STALLED, "True", reason, message, now, generation
-    )
+    return set_condition(drop_condition(conditions, RECONCILING), STALLED, "True", reason, message, now, generation)
 
 
 def set_reconciling(
     conditions: Iterable[Mapping[str, Any]] | None, reason: str, message: str, now: datetime, generation: int | None
 ) -> Conditions:
     """kstatus `InProgress`: only until the spec is observed and the children exist."""
-    return set_condition(
-        drop_condition(conditions, STALLED), RECONCILING, "True", reason, message, now, generation
-    )
+    return set_condition(drop_condition(conditions, STALLED), RECONCILING, "True", reason, message, now, generation)
 
 
 def set_settled(conditions: Iterable[Mapping[str, Any]] | None) -> Conditions:

@@ -155,7 +155,9 @@ def _signal(signal: Signal, find: _Finder) -> SignalPath:
         votes = dict.fromkeys(signal.thumbs.neutral or (), NEUTRAL)
         votes |= dict.fromkeys(signal.thumbs.negative, NEGATIVE)
         votes |= dict.fromkeys(signal.thumbs.positive, POSITIVE)
-        return SignalPath(signal.name, "thumbs", find(f"signals[{signal.name}].from", signal.from_), tuple(votes.items()))
+        return SignalPath(
+            signal.name, "thumbs", find(f"signals[{signal.name}].from", signal.from_), tuple(votes.items())
+        )
     return SignalPath(signal.name, "label" if signal.label is not None else "correction", None)
 
 

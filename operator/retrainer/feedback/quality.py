@@ -178,11 +178,12 @@ def _from_number(value: int | float | Decimal) -> int:
         raise Unreadable(Quarantine.NOT_FINITE)
     if isinstance(value, float) and not math.isfinite(value):
         raise Unreadable(Quarantine.NOT_FINITE)
-    size = abs(value)
+    exact = Decimal(value)
+    size = abs(exact)
     if size >= 10**17:
         raise Unreadable(Quarantine.TIME_OUT_OF_RANGE)
     factor = 1_000_000 if size < 10**11 else 1_000 if size < 10**14 else 1
-    return round(Decimal(value) * factor)
+    return round(exact * factor)
 
 
 def _from_text(text: str) -> int:

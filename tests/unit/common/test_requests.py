@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from retrainer.requests import Request, acknowledgement, parse_request, pending_request, refused_request
 
 ACTIONS = ("run", "rollback")

@@ -1,5 +1,6 @@
 """Reading single values: texts, numbers, times, JSON."""
 
+import contextlib
 import math
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -74,7 +75,8 @@ def test_one_moment_in_many_forms(value):
      ("2026-1-1", "WrongType"), ("2026-01-01T1:00", "WrongType"), ("2026-01-01T00:00:00ZZ", "WrongType"),
      ("2026-01-01Z", "WrongType"), ("２０２６-01-01", "WrongType"), ("12345678", "WrongType"),
      (math.nan, "NotFinite"), (-math.inf, "NotFinite"), (10**17, "TimeOutOfRange"), (0, "TimeOutOfRange"),
-     (-(10**30), "TimeOutOfRange"), (10**400, "TimeOutOfRange"), (Decimal("1E+400"), "TimeOutOfRange"), (date(1900, 1, 1), "TimeOutOfRange"), ("9999-12-31", "FutureTime"),
+     (-(10**30), "TimeOutOfRange"), (10**400, "TimeOutOfRange"),
+     (Decimal("1E+400"), "TimeOutOfRange"), (date(1900, 1, 1), "TimeOutOfRange"), ("9999-12-31", "FutureTime"),
      ("x" * 2000, "TooLong"), ("2026\0", "NulText")],
 )  # fmt: skip
 def test_times_that_cannot_be_read(value, expected):
@@ -98,19 +100,15 @@ def test_what_python_writes_is_read_back_exactly(moment):
 @given(st.text(max_size=40))
 def test_no_text_makes_the_reader_fail(text):
     for function in (lambda: read_time(text, NOW), lambda: read_document(text), lambda: clean_text(text, 30)):
-        try:
+        with contextlib.suppress(Unreadable):
             function()
-        except Unreadable:
-            pass
 
 
 @given(st.binary(max_size=40))
 def test_no_bytes_make_the_reader_fail(raw):
     for function in (lambda: read_time(raw, NOW), lambda: read_document(raw), lambda: scalar_text(raw, 30)):
-        try:
+        with contextlib.suppress(Unreadable):
             function()
-        except Unreadable:
-            pass
 
 
 @pytest.mark.parametrize("text", ["NaN", "[NaN]", '{"a": Infinity}', "-Infinity", "{", "'a'", "[" * 100_000])

@@ -84,7 +84,7 @@ ORDER = [
 ]
 
 
-@pytest.mark.parametrize(("first", "second"), pairwise(ORDER))
+@pytest.mark.parametrize(("first", "second"), list(pairwise(ORDER)))
 def test_the_first_bad_field_in_the_documented_order_is_the_reason(first, second):
     found = read(**{**second[0], **first[0]})
     assert isinstance(found, Quarantined)

@@ -119,7 +119,19 @@ def test_a_text_cannot_be_built_up_to_fill_the_memory(root):
 
 @pytest.mark.parametrize(
     "path",
-    ["../secret.db", "a/../../secret.db", "/etc/passwd", "{outside}/secret.db", ".", "", "/", "f.db/x", "./", "..", "f.db\0x"],
+    [
+        "../secret.db",
+        "a/../../secret.db",
+        "/etc/passwd",
+        "{outside}/secret.db",
+        ".",
+        "",
+        "/",
+        "f.db/x",
+        "./",
+        "..",
+        "f.db\0x",
+    ],
 )
 def test_a_path_outside_the_data_root_is_refused(root, path):
     outside = root.parent
@@ -205,7 +217,7 @@ def test_names_with_quotes_are_names(root):
     name = 'we"ird; DROP TABLE feedback; --'
     quoted = '"' + name.replace('"', '""') + '"'
     with closing(sqlite3.connect(root / "f.db")) as connection, connection:
-        connection.execute(f'CREATE TABLE {quoted} (id, at, rating)')
+        connection.execute(f"CREATE TABLE {quoted} (id, at, rating)")
         connection.execute(f"INSERT INTO {quoted} VALUES ('1', '2026-01-01', 'it''s')")
     spec = FeedbackSourceSpec.model_validate(
         {
@@ -222,7 +234,7 @@ def test_a_query_may_use_json_functions(root):
     """As ConPort's context.db needs: JSON values in a text column."""
     query = (
         "SELECT 'c' || f.id AS id, f.at, json_extract(j.value, '$.r') AS rating "
-        "FROM feedback f, json_each('[{\"r\": 1}, {\"r\": 0}]') j"
+        'FROM feedback f, json_each(\'[{"r": 1}, {"r": 0}]\') j'
     )
     summary, _ = connector(root, query=query).summarise(None, None)
     assert summary.totals.votes == 2

@@ -105,9 +105,7 @@ _TOUCHED: Sets = {
 }
 
 
-def _touched_units(
-    reader: TotalsReader, position: Position, previous: Summary
-) -> tuple[Summary, str, str] | None:
+def _touched_units(reader: TotalsReader, position: Position, previous: Summary) -> tuple[Summary, str, str] | None:
     """None where this look must read everything."""
     mark, old, base = reader.mark(), position.mark, previous.base
     if mark is None or old is None or base is None or reader.check(old) != position.check:

@@ -215,7 +215,7 @@ class _Session:
 
     def _unknown_table(self, table: str) -> SchemaMismatch:
         rows = self._connection.execute(
-            "SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END "
+            "SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname "
             "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
             "WHERE c.relkind IN ('r', 'm', 'v', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') "
             "AND pg_catalog.has_table_privilege(c.oid, 'SELECT') LIMIT 1000"

@@ -9,6 +9,7 @@ taken over, and the address that was checked is the one that is used.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -179,11 +180,9 @@ class Watchdog:
 
     def _fire(self) -> None:
         self.fired = True
-        with socket.socket(fileno=os.dup(self._descriptor)) as other_end:
-            try:
-                other_end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # Already gone: the waiting thread has noticed.
+        # An error means that it is gone already: then the waiting thread has noticed.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._descriptor)) as other_end:
+            other_end.shutdown(socket.SHUT_RDWR)
 
 
 _REFUSALS = ("authentication failed", "pg_hba.conf", "no password supplied", "permission denied", "not permitted")

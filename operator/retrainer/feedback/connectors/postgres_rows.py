@@ -198,12 +198,16 @@ class CanonicalRows:
         for index, signal in enumerate(mapping.signals):
             if signal.path is not None:
                 listed = ", ".join(self._names.literal(text) for text, _ in signal.votes)
-                unlisted = f"CASE WHEN x_signal{index} NOT IN ({listed}) THEN {code(Quarantine.SIGNAL_OUT_OF_RANGE)} END"
+                unlisted = (
+                    f"CASE WHEN x_signal{index} NOT IN ({listed}) THEN {code(Quarantine.SIGNAL_OUT_OF_RANGE)} END"
+                )
                 yield _Check(f"signal {signal.name}", f"COALESCE(b_signal{index}, {unlisted})")
         yield from (_Check(f, self._answer_problem(f)) for f in ANSWER_FIELDS if f in mapping.fields)
         for index, label in enumerate(mapping.labels):
             no_number = f"CASE WHEN x_label{index} !~ '{_NUMBER}' THEN {code(Quarantine.WRONG_TYPE)} END"
-            yield _Check(f"label {label.name}", f"COALESCE(b_label{index}, {no_number if label.regression else 'NULL'})")
+            yield _Check(
+                f"label {label.name}", f"COALESCE(b_label{index}, {no_number if label.regression else 'NULL'})"
+            )
         if mapping.document is not None:
             yield _Check("features", values.document_problem(self._document(mapping.document), self._expected))
         for feature in mapping.features:

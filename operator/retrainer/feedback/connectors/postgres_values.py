@@ -12,7 +12,9 @@ from typing import Literal
 
 from retrainer.feedback.quality import LARGEST_FLOAT, TEXT_CHARACTERS, Quarantine
 
-Kind = Literal["text", "whole", "number", "boolean", "timestamptz", "timestamp", "date", "json", "jsonb", "bytes", "list"]
+Kind = Literal[
+    "text", "whole", "number", "boolean", "timestamptz", "timestamp", "date", "json", "jsonb", "bytes", "list"
+]
 
 _KINDS: dict[str, Kind] = {
     "int2": "whole", "int4": "whole", "int8": "whole", "numeric": "number", "float4": "number", "float8": "number",
@@ -117,7 +119,9 @@ def time(value: Value) -> tuple[str, str | None]:
 def _from_timestamp(sql: str) -> tuple[str, str]:
     """Infinity and years beyond four digits have no microseconds that fit."""
     early, late = f"{sql} < '1970-01-01'", f"{sql} > '9999-12-31'"
-    micros = f"CASE WHEN NOT {early} AND NOT {late} THEN round(extract(epoch FROM {sql})::numeric * 1000000)::bigint END"
+    micros = (
+        f"CASE WHEN NOT {early} AND NOT {late} THEN round(extract(epoch FROM {sql})::numeric * 1000000)::bigint END"
+    )
     bad = (
         f"CASE WHEN {early} THEN {code(Quarantine.TIME_OUT_OF_RANGE)} "
         f"WHEN {late} THEN {code(Quarantine.FUTURE_TIME)} END"
@@ -128,7 +132,9 @@ def _from_timestamp(sql: str) -> tuple[str, str]:
 def _from_number(number: str, shown: str) -> tuple[str, str]:
     infinite = f"{shown} IN ('NaN', 'Infinity', '-Infinity')"
     absurd = f"abs({number}) >= 1e17::numeric"
-    scale = f"CASE WHEN abs({number}) < 1e11::numeric THEN 1000000 WHEN abs({number}) < 1e14::numeric THEN 1000 ELSE 1 END"
+    scale = (
+        f"CASE WHEN abs({number}) < 1e11::numeric THEN 1000000 WHEN abs({number}) < 1e14::numeric THEN 1000 ELSE 1 END"
+    )
     micros = f"CASE WHEN {infinite} THEN NULL WHEN {absurd} THEN NULL ELSE round({number} * {scale})::bigint END"
     bad = f"CASE WHEN {infinite} THEN {_INFINITE} WHEN {absurd} THEN {code(Quarantine.TIME_OUT_OF_RANGE)} END"
     return micros, bad

@@ -82,7 +82,9 @@ class SQLiteConnector:
 
     def probe(self) -> SourceFacts:
         with self._session() as session:
-            newest = session.one(f"SELECT max(t) FROM ({session.rows.canonical(statements.Rows())}) c WHERE reason IS NULL")
+            newest = session.one(
+                f"SELECT max(t) FROM ({session.rows.canonical(statements.Rows())}) c WHERE reason IS NULL"
+            )
             rows = session.one(f"SELECT count(*) FROM {session.source} q")
         moment = None if newest is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(newest))
         return SourceFacts(session.columns, moment, int(rows))
@@ -160,9 +162,7 @@ class _Session:
             self.mapping: Mapping = resolve(spec, [c.name for c in self.columns])
             self.features = self._usual_features()
             moment = int(now * 1e6)
-            self.rows = CanonicalRows(
-                self.mapping, self.source, rowid, now=moment, expected_features=self.features
-            )
+            self.rows = CanonicalRows(self.mapping, self.source, rowid, now=moment, expected_features=self.features)
             self.reader = RowReader(self.mapping, now=moment, expected_features=self.features)
             install(self.connection, self.mapping, self.reader)
         except BaseException:
@@ -315,5 +315,7 @@ def _catalogued(error: sqlite3.Error, sqlite: SQLite) -> SourceError:
     if primary == sqlite3.SQLITE_IOERR:
         return Unreachable(f"{_FIELD}.path: the file cannot be read")
     if sqlite.query is not None:
-        return SchemaMismatch(f"{_FIELD}.query: SQLite refuses it; it must be one SELECT statement over existing tables")
+        return SchemaMismatch(
+            f"{_FIELD}.query: SQLite refuses it; it must be one SELECT statement over existing tables"
+        )
     return SchemaMismatch(f"{_FIELD}.table: SQLite cannot read it")

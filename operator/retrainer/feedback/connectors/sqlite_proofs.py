@@ -74,7 +74,9 @@ def time(value: str, otherwise: str) -> str:
     start = f"substr({value}, 1, 19)"
     seconds = f"CAST(strftime('%s', {start}) AS INTEGER) * 1000000"
     # Only with a modifier are the parts made anew from the moment that was understood.
-    understood = f"strftime('%Y-%m-%d%H:%M:%S', {start}, '+0 seconds') = substr({value}, 1, 10) || substr({value}, 12, 8)"
+    understood = (
+        f"strftime('%Y-%m-%d%H:%M:%S', {start}, '+0 seconds') = substr({value}, 1, 10) || substr({value}, 12, 8)"
+    )
     plain = " OR ".join(f"{value} GLOB '{_DATE_TIME}{e}'" for e in _ENDINGS)
     exact = " OR ".join(f"{value} GLOB '{_DATE_TIME}.{_FRACTION}{e}'" for e in _ENDINGS)
     clean = f"typeof({value}) = 'text' AND length(CAST({value} AS BLOB)) = length({value}) AND {understood}"

@@ -3,8 +3,8 @@
 SQLite has no types worth the name and no way to tell broken UTF-8, so the *readability* of a row is decided by
 the very code that reads single rows (`RowReader`, as an SQL function), except for rows that plain SQL can prove to be
 in order (`sqlite_proofs`), which is nearly all of them and twenty times faster. Everything that is counted,
-grouped or compared is plain SQL. Texts are handed to functions as bytes, because SQLite's own conversion of a broken text
-would end the whole statement; a BLOB is handed over as the text "blob".
+grouped or compared is plain SQL. Texts are handed to functions as bytes, because SQLite's own conversion of a
+broken text would end the whole statement; a BLOB is handed over as the text "blob".
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ class CanonicalRows:
 
     def _touched(self, old: str | None) -> str:
         """Old rows of the units of rows that are not old."""
-        fresh = f"SELECT {self._unit()} FROM {self._source} q WHERE NOT {self._closed(old)} AND {self._reason()} IS NULL"
+        fresh = (
+            f"SELECT {self._unit()} FROM {self._source} q WHERE NOT {self._closed(old)} AND {self._reason()} IS NULL"
+        )
         return f"{self._closed(old)} AND {self._unit()} IN ({fresh})"
 
     def _closed(self, mark: str | None) -> str:
@@ -175,9 +177,7 @@ class CanonicalRows:
         if "input" not in self._mapping.fields:
             return record
         asked, answered = self._field("input"), self._field("output")
-        both = (
-            f"retrainer_digest({_bytes(asked)}) || ':' || COALESCE(retrainer_digest({_bytes(answered)}), '')"
-        )
+        both = f"retrainer_digest({_bytes(asked)}) || ':' || COALESCE(retrainer_digest({_bytes(answered)}), '')"
         return f"CASE WHEN {asked} IS NULL THEN {record} ELSE {both} END"
 
     def _reason(self) -> str:
@@ -200,7 +200,10 @@ class CanonicalRows:
             proofs.identifier(_column(mapping.id)),
             *(proofs.scalar(_column(p)) for n, p in mapping.fields.items() if n not in TEXT_FIELDS),
             *(proofs.text(_column(p)) for n, p in mapping.fields.items() if n in TEXT_FIELDS),
-            *(proofs.number(_column(x.path)) if x.regression else proofs.scalar(_column(x.path)) for x in mapping.labels),
+            *(
+                proofs.number(_column(x.path)) if x.regression else proofs.scalar(_column(x.path))
+                for x in mapping.labels
+            ),
         ]
         for signal in mapping.signals:
             if signal.path is not None:

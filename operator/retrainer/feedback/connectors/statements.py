@@ -6,8 +6,9 @@ A dialect supplies the *canonical relation*: a SELECT with one row per row of th
 
 where `reason` is NULL for readable rows, `old` and `closed` are 1 for rows closed by the mark of the last look and
 of this look (else 0; see `incremental`), and sI is the vote of the I-th signal (1, 0, -1; 2 present; NULL none).
-There are no joins: estimates for such relations are too poor to leave a planner the choice. Everything below is standard SQL over that relation, so
-both databases count alike. Values of the spec appear as literals made by the dialect, never pasted.
+There are no joins: estimates for such relations are too poor to leave a planner the choice. Everything below is
+standard SQL over that relation, so both databases count alike. Values of the spec appear as literals made by the
+dialect, never pasted.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def _set(label: str, number: int, condition: str, mapping: Mapping, literal: Lit
 def _latest(source: str, index: int, partition: str = "unit, identity") -> str:
     """Of all votes of one signal on one thing, the latest; the id decides between votes of one moment."""
     order = f"ROW_NUMBER() OVER (PARTITION BY {partition} ORDER BY t DESC, id DESC) AS place"
-    return f"SELECT * FROM (SELECT x.*, s{index} AS vote, {order} FROM {source} x WHERE s{index} IS NOT NULL) y WHERE place = 1"
+    ranked = f"SELECT x.*, s{index} AS vote, {order} FROM {source} x WHERE s{index} IS NOT NULL"
+    return f"SELECT * FROM ({ranked}) y WHERE place = 1"
 
 
 def _part(
