@@ -229,7 +229,7 @@ class World:
         self.gateway_accepts()
         self.wait(seconds)
 
-    def run(self, seconds: float = 700, step: float = 1.0) -> World:
+    def run(self, seconds: float = 700, step: float = 2.5) -> World:
         """Until there is a decision, or the time is over."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end and not self.status.get("decision"):
