@@ -194,7 +194,7 @@ class Metric(SpecModel):
     """Primary decides; a Guardrail must not get worse."""
     goal: Literal["Increase", "Decrease"]
     """Which direction is better."""
-    margin: Fraction | None = None
+    margin: Annotated[Fraction, cel("double(self) > 0.0", "must be above 0")] | None = None
     """Guardrail: the harm that would be tolerated, in units of the metric."""
     source: MetricSource
     """Where outcomes come from."""

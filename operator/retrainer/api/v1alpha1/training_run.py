@@ -229,7 +229,7 @@ class TrainingRunStatus(ObjectStatus):
     """How the run goes."""
 
     start_time: Time | None = None
-    """When the first Job was created."""
+    """When the first Job of this attempt was created."""
     completion_time: Time | None = None
     """When the run ended."""
     duration_seconds: int | None = None
