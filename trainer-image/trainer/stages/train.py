@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ MOST_METRICS = 8
 
 def run_train(config: RunConfig, workdir: Path, progress: Progress, interrupt: Interrupt) -> StageResult:
     """The whole stage. Raises StageError."""
+    # matplotlib keeps a list of fonts, and a container may have no home; nor shall a home's settings change plots.
+    os.environ.setdefault("MPLCONFIGDIR", str(workdir / "matplotlib"))
     snapshot, table = _data(config)
     gate_measures(config.spec.gates or (), table.targets)
     threads = _threads(config, table)
