@@ -128,6 +128,17 @@ def test_the_whole_way_to_promotion() -> None:
     assert [e for e in events(world) if e in (*story, "Promoted")][:7] == [*story, "Promoted"]
 
 
+def test_traffic_moves_only_after_the_promotion_is_recorded() -> None:
+    world = in_experiment()
+    world.decide_experiment("tutor-2", "PromoteCandidate", "CandidateBetter")
+    recording = world.step()
+    assert [o["kind"] for o in recording.replaces] == ["ConfigMap"]
+    assert (recording.applies, recording.deletes, recording.requeue_after) == ((), (), 0)
+    moving = world.step()
+    assert [o["kind"] for o in moving.applies] == ["HTTPRoute"]
+    assert world.weights() == {"tutor-r2": 100}
+
+
 def test_the_replaced_revision_runs_on_for_a_while_and_then_goes() -> None:
     world = in_experiment()
     world.until(lambda w: w.weights() == {"tutor-r2": 100})
