@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Literal
 from retrainer.api.v1alpha1.run_contract import RunConfig, StageResult, snapshot_uri
 from retrainer.api.v1alpha1.training_run import SnapshotRef
 from trainer.config import load_config
-from trainer.errors import StageError, as_stage_error
+from trainer.errors import ConfigurationError, StageError, as_stage_error
 from trainer.interrupt import Interrupt
 from trainer.progress import Progress
 from trainer.termination import keep_copy, write_message
@@ -58,6 +59,8 @@ def _with_snapshot(config: RunConfig, digest: str | None) -> RunConfig:
     """run.json is written before there is a snapshot; the digest is told when there is one."""
     if digest is None:
         return config
+    if not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+        raise ConfigurationError("--snapshot-digest: must be 'sha256:' and 64 hexadecimal digits")
     reference = SnapshotRef(uri=snapshot_uri(config.spec.output.uri, digest), digest=digest)
     return config.model_copy(update={"snapshot": reference})
 

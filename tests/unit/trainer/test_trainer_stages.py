@@ -110,9 +110,14 @@ def test_the_manifest_tells_what_was_learnt_from_what(loop: dict[str, Any]) -> N
 
 
 def test_repeating_a_run_gives_the_same_artifact(loop: dict[str, Any]) -> None:
-    again = loop["world"].run("train", loop["full_config"]).succeeded()
+    """This time as the operator asks for it: run.json without a snapshot, whose digest is an argument."""
+    config = {key: value for key, value in loop["full_config"].items() if key != "snapshot"}
+    digest = loop["full_config"]["snapshot"]["digest"]
+    again = loop["world"].run("train", config, more=["--snapshot-digest", digest]).succeeded()
     assert again["artifact"] == loop["full"].message["artifact"]
     assert not list(loop["world"].output.rglob(".partial-*"))
+    wrong = loop["world"].run("train", config, more=["--snapshot-digest", "sha256:../.."])
+    assert (wrong.code, wrong.message["message"][:17]) == (64, "--snapshot-digest")
 
 
 def test_progress_goes_from_nothing_to_all(loop: dict[str, Any]) -> None:

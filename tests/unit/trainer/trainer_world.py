@@ -163,13 +163,13 @@ class World:
         process = self.start(stage, config, **options)
         return process.finish()
 
-    def start(self, stage: str, config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Stage:
-        """Start a stage; `finish` waits for it."""
+    def start(self, stage: str, config: Mapping[str, Any], more: Sequence[str] = ()) -> Stage:
+        """Start a stage with `more` arguments; `finish` waits for it."""
         folder = self.folder / f"{stage}-{time.monotonic_ns()}"
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps(config))
-        arguments = [stage, "--config", str(folder / "run.json"), "--workdir", str(folder / "work")]
-        variables = {"RETRAINER_DATA_ROOT": str(self.root), **(environment or {})}
+        arguments = [stage, "--config", str(folder / "run.json"), "--workdir", str(folder / "work"), *more]
+        variables = {"RETRAINER_DATA_ROOT": str(self.root)}
         return Stage(folder, launch(_main, arguments, variables, str(folder / "log")))
 
     def freeze(self, **changes: Any) -> dict[str, Any]:
