@@ -63,7 +63,7 @@ def test_a_thousand_sources_two_hundred_policies_two_hundred_runs(
 
 
 def _measure(kubectl: Kubectl, operator: Operator, port: int) -> dict[str, float]:
-    wait_until("the operator leads", lambda: _get(port, "/readyz") == "ok", 60)
+    wait_until("the operator leads", lambda: "retrainer_leader 1.0" in _get(port, "/metrics"), 60)
     figures = {"idleMegabytes": _resident(operator.pid)}
     _create(kubectl, [_named(feedback_source(), f"source-{i}") for i in range(SOURCES)])
     wait_until("sources read", lambda: _count(kubectl, "feedbacksource", "Ready", "True") == SOURCES, 300)
@@ -86,7 +86,7 @@ def _restart(operator: Operator, port: int) -> dict[str, float]:
     operator.stop()
     started = time.monotonic()
     operator.start()
-    wait_until("leads again", lambda: _get(port, "/readyz") == "ok", 60)
+    wait_until("leads again", lambda: "retrainer_leader 1.0" in _get(port, "/metrics"), 60)
     total = SOURCES + POLICIES + RUNS
     wait_until("settled", lambda: _passes(port) >= total and _depth(port) == 0, 120)
     return {"restartSettledSeconds": round(time.monotonic() - started, 1), "restartWrites": _writes(port)}

@@ -26,6 +26,9 @@ from retrainer.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+_STANDBY, _LEADING = "waiting to lead", "leading"
+_READY_STAGES = (_STANDBY, _LEADING)
+
 
 def run(settings: Settings) -> int:
     """Run the operator until it is told to stop (returns 0) or a part of it ends (returns 1)."""
@@ -106,10 +109,10 @@ class _Operator:
             await self._list_everything(client, wiring)
             # kopf has started and taken the signals for itself; a clean stop is ours.
             self._listen_to_signals()
-            self._stage = "waiting to lead"
+            self._stage = _STANDBY
             await lease.acquire()
             _log.info("leading; watching %s", ", ".join(self._settings.namespaces))
-            self._stage = "leading"
+            self._stage = _LEADING
             group.create_task(_endless("lease", lease.keep()), name="lease")
             group.create_task(self._resync(client, wiring), name="resync")
             for controller in assembly.controllers.values():
@@ -150,7 +153,8 @@ class _Operator:
     async def _serve(self, assembly: Assembly) -> None:
         settings = self._settings
         alive = (Vital("event loop", self._stall), *_pass_vitals(assembly))
-        ready = (Vital("operator", lambda: None if self._stage == "leading" else self._stage),)
+        # A standby is ready too: it has read everything and takes over as soon as the lease is free.
+        ready = (Vital("operator", lambda: None if self._stage in _READY_STAGES else self._stage),)
         await serve(
             settings.bind_address,
             settings.health_port,
