@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, SourceReason
@@ -20,14 +20,10 @@ from retrainer.conditions import (
     timestamp,
 )
 from retrainer.feedback.errors import SchemaMismatch, SourceError, Unauthorized
-from retrainer.feedback_source.input import SourceInput, SummaryRead
+from retrainer.feedback_source.input import DATA_TRUSTED, READY, REQUESTS, SourceInput, SummaryRead
 from retrainer.feedback_source.report import counted, quarantined_share
 from retrainer.plan import Event, Plan
 from retrainer.requests import acknowledgement, refused_request
-
-READY = "Ready"
-DATA_TRUSTED = "DataTrusted"
-REQUESTS = ("sync",)
 
 MOST_QUARANTINED = 0.05
 """Above this share of unreadable records the rest is not trusted either."""
@@ -43,10 +39,8 @@ def decide(seen: SourceInput, now: datetime) -> Plan:
     generation = seen.obj["metadata"].get("generation")
     status = {**before, "observedGeneration": generation}
     refusal = refused_request(seen.obj, REQUESTS)
-    waits = seen.read is None and seen.error is None and not spec.suspend
     acknowledged = acknowledgement(seen.obj)
-    # A request to sync is acknowledged with the look that it asked for.
-    if acknowledged is not None and not (waits and before.get("observedGeneration") is not None):
+    if acknowledged is not None and (refusal is not None or not _looks(seen, spec, before)):
         status["lastHandledRequest"] = acknowledged
     if spec.suspend:
         status["conditions"] = _suspended(before, now, generation)
@@ -59,25 +53,32 @@ def decide(seen: SourceInput, now: datetime) -> Plan:
         after = _next_look(spec, seen.read, str(seen.obj["metadata"].get("uid", "")))
     else:
         status["conditions"] = _waiting(before, now, generation)
-        after = None
+        after = seen.due_in_seconds
     events = _events(before, status)
     if refusal:
         events = (*events, Event("RequestRefused", refusal, "Warning"))
     return Plan(status=_worth_writing(before, status, now), events=events, requeue_after=after)
 
 
+def _looks(seen: SourceInput, spec: FeedbackSourceSpec, before: dict[str, Any]) -> bool:
+    """A look is under way; a request to sync is acknowledged with the look that it asked for."""
+    undecided = seen.read is None and seen.error is None and seen.due_in_seconds is None
+    return undecided and not spec.suspend and before.get("observedGeneration") is not None
+
+
 def _read(
     spec: FeedbackSourceSpec, status: dict[str, Any], read: SummaryRead, now: datetime, generation: int | None
 ) -> dict[str, Any]:
     """Counts and conditions; with an unchanged source the counts on the status stand."""
-    status = {**status, "lastSyncTime": timestamp(now), "cursor": read.cursor}
+    looked = now - timedelta(seconds=read.age_seconds)
+    status = {**status, "lastSyncTime": timestamp(looked), "cursor": read.cursor}
     if read.summary is not None:
         kept = {k: v for k, v in status.items() if k not in ("summary", "signals", "daily", "segments", "quarantine")}
         status = {**kept, **counted(spec, read.summary.totals)}
     records = int((status.get("summary") or {}).get("records", 0))
     conditions = set_settled(status.get("conditions"))
     if records:
-        message = _sentence(status)
+        message = _sentence(spec, status)
         conditions = _set(conditions, READY, "True", SourceReason.SYNCED, message, now, generation)
     else:
         message = "the source can be read but holds no readable record yet"
@@ -133,10 +134,13 @@ def _set(
     return set_condition(conditions, kind, status, reason.value, message, now, generation)
 
 
-def _sentence(status: dict[str, Any]) -> str:
+def _sentence(spec: FeedbackSourceSpec, status: dict[str, Any]) -> str:
     summary = status["summary"]
     rates = [f"{s['name']} {s['positiveRate']} positive" for s in status.get("signals", ()) if "positiveRate" in s]
-    return ", ".join([f"{summary['records']} records of {summary['units']} units", *rates])
+    sentence = ", ".join([f"{summary['records']} records of {summary['units']} units", *rates])
+    if spec.record.unit is None:
+        sentence += "; no record.unit is mapped: session, input or the record itself stand in for the person"
+    return sentence
 
 
 def _next_look(spec: FeedbackSourceSpec, read: SummaryRead, uid: str) -> float:

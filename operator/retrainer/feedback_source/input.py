@@ -8,6 +8,10 @@ from retrainer.feedback.errors import SourceError
 from retrainer.feedback.summaries import Cursor, Summary
 from retrainer.plan import Object
 
+READY = "Ready"
+DATA_TRUSTED = "DataTrusted"
+REQUESTS = ("sync",)
+
 
 @dataclass(frozen=True)
 class SummaryRead:
@@ -20,9 +24,13 @@ class SummaryRead:
 
 @dataclass(frozen=True)
 class SourceInput:
-    """One pass's view of a source: at most one of `read` and `error` is set, neither while a look is under way."""
+    """One pass's view of a source: at most one of `read`, `error` and `due_in_seconds` is set.
+
+    None of them: a look is under way. `due_in_seconds`: what the status says is young enough until then.
+    """
 
     obj: Object
     read: SummaryRead | None = None
     error: SourceError | None = None
+    due_in_seconds: float | None = None
     name_conflict: str | None = None

@@ -36,9 +36,7 @@ class SourceLoader:
         spec = FeedbackSourceSpec.model_validate(obj["spec"])
         credentials = await self._credentials(key[0], spec)
         timeouts = Timeouts(connect=min(5.0, self.timeout_seconds), read=self.timeout_seconds)
-        opener = partial(
-            open_connector, spec, data_root=self.data_root, credentials=credentials, timeouts=timeouts
-        )
+        opener = partial(open_connector, spec, data_root=self.data_root, credentials=credentials, timeouts=timeouts)
         secret = hashlib.sha256(credentials.value.encode()).hexdigest() if credentials else ""
         hosts = credentials.allowed_hosts if credentials else ()
         return Opened((obj["metadata"]["uid"], spec.model_dump_json(), secret, hosts), opener)
@@ -55,5 +53,3 @@ class SourceLoader:
             else:
                 raise Unreachable(f"Secret {reference.name} could not be read; it is tried again") from error
         return shared_secret(secret, reference.name, reference.key)
-
-

@@ -2,8 +2,9 @@
 
 `get` returns at once what is known: a value with its age, an error of the catalogue, or nothing yet. What is
 missing or stale is read in the background: one read at a time per source, each with the connector's own hard
-time-outs, in threads that only readings use. When a read ends, the object that asked is woken. What is kept here
-is a cache of the outside: losing it costs a read and decides nothing.
+time-outs, in threads that only readings use; a source whose read outlives even those gets no second thread before
+the first has ended. When a read ends, the object that asked is woken. What is kept here is a cache of the outside:
+losing it costs a read and decides nothing. Sources that nobody asks for any more are forgotten.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from retrainer.feedback.connectors.protocol import Connector
-from retrainer.feedback.errors import SourceError, Unreachable
+from retrainer.feedback.errors import SourceError, TimedOut, Unreachable
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ _THREADS = 32
 _KEPT_PER_SOURCE = 64
 _RETRY_SECONDS = 5.0
 """A failed read is not repeated sooner, whoever asks."""
+_FORGOTTEN_AFTER_SECONDS = 2 * 86_400.0
+"""Longer than the longest syncIntervalSeconds."""
+_GRACE_SECONDS = 5.0
+"""What a read may take beyond the connector's own limit."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class _Source:
         self.answers: OrderedDict[Hashable, tuple[Reading, float]] = OrderedDict()
         self.waiting: OrderedDict[Hashable, tuple[Question, set[Owner]]] = OrderedDict()
         self.worker: asyncio.Task[None] | None = None
+        self.running: Future[Any] | None = None
+        self.asked_at = 0.0
 
 
 class Readings:
@@ -93,7 +100,8 @@ class Readings:
     def get(self, key: SourceKey, question: Question, owner: Owner, max_age_seconds: float | None) -> Reading:
         """What is known of `question`; a read is started when there is no answer younger than `max_age_seconds`
         (None: an answer never ages, as that of a closed window)."""
-        source = self._sources.setdefault(key, _Source())
+        source = self._sources.get(key) or self._admit(key)
+        source.asked_at = self._monotonic()
         known = source.answers.get(question.name)
         if known is not None:
             reading, at = known
@@ -105,17 +113,10 @@ class Readings:
         self._ask(key, source, question, owner)
         return Reading()
 
-    def forget(self, key: SourceKey) -> None:
-        """The source is gone or changed: its answers count no more."""
-        source = self._sources.pop(key, None)
-        if source is not None and source.connector is not None:
-            self._threads.submit(source.connector.close)
-
-    def expire(self, key: SourceKey, name: Hashable) -> None:
-        """The next `get` of this question reads anew."""
+    def has_answer(self, key: SourceKey, name: Hashable) -> bool:
+        """Whether anything is known of that question, however old."""
         source = self._sources.get(key)
-        if source is not None:
-            source.answers.pop(name, None)
+        return source is not None and name in source.answers
 
     async def close(self) -> None:
         """Stop all reads; threads end with their connectors' time-outs."""
@@ -123,6 +124,16 @@ class Readings:
             if source.worker is not None:
                 source.worker.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _admit(self, key: SourceKey) -> _Source:
+        """A new source; the moment to forget those that are gone."""
+        limit = self._monotonic() - _FORGOTTEN_AFTER_SECONDS
+        for other in [k for k, s in self._sources.items() if s.asked_at < limit and not s.waiting]:
+            connector = self._sources.pop(other).connector
+            if connector is not None:
+                self._threads.submit(connector.close)
+        self._sources[key] = source = _Source()
+        return source
 
     def _ask(self, key: SourceKey, source: _Source, question: Question, owner: Owner) -> None:
         if question.name in source.waiting:
@@ -146,15 +157,17 @@ class Readings:
                 self._wake(owner)
 
     async def _read(self, key: SourceKey, source: _Source, question: Question) -> Reading:
+        if source.running is not None and not source.running.done():
+            return Reading(error=TimedOut("an earlier read of the source has still not ended"))
         try:
-            connector = await self._connector(key, source)
-            async with asyncio.timeout(self._timeout + 5):
-                value = await asyncio.get_running_loop().run_in_executor(self._threads, question.ask, connector)
-            return Reading(value=value)
+            async with asyncio.timeout(self._timeout + _GRACE_SECONDS):
+                connector = await self._connector(key, source)
+                source.running = self._threads.submit(question.ask, connector)
+                return Reading(value=await asyncio.wrap_future(source.running))
         except SourceError as error:
             return Reading(error=error)
         except TimeoutError:
-            return Reading(error=Unreachable(f"no answer within {self._timeout:.0f} s"))
+            return Reading(error=TimedOut(f"no answer within {self._timeout:.0f} s"))
         except Exception as error:  # a driver's own error text may quote data: only its type is logged
             _log.error("reading source %s/%s failed: %s", *key, type(error).__name__)
             return Reading(error=Unreachable("the source could not be read because of an internal error"))

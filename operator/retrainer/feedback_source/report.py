@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -68,13 +69,19 @@ def _day(number: int, counts: Counts) -> dict[str, Any]:
 
 
 def _segments(totals: Totals) -> list[dict[str, Any]]:
-    """The least liked first; among equals the one with more votes."""
-    worst = sorted(totals.segments.items(), key=lambda s: (_rate(s[1]), -s[1].total, s[0]))
+    """The least liked first, beyond chance: one dislike alone makes no segment the worst."""
+    worst = sorted(totals.segments.items(), key=lambda s: (_most_likeable(s[1]), -s[1].total, s[0]))
     return [{"name": truncate(name, 63), **_votes(counts)} for name, counts in worst[:_SEGMENTS]]
 
 
-def _rate(counts: Counts) -> float:
-    return 1.0 if counts.rate is None else counts.rate
+def _most_likeable(counts: Counts) -> float:
+    """Upper end of the 95 % Wilson score interval of the positive rate; 1 without votes."""
+    n, rate, z2 = counts.positive + counts.negative, counts.rate, 1.96**2
+    if rate is None:
+        return 1.0
+    middle = rate + z2 / (2 * n)
+    spread = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n)))
+    return (middle + spread) / (1 + z2 / n)
 
 
 def _votes(counts: Counts) -> dict[str, int]:
