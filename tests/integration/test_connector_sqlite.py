@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from feedback_contract import BROKEN, COLUMNS, CONTRACT, GOOD, NOW, Broken, spec_for
 
+from retrainer.feedback.connectors import sqlite
 from retrainer.feedback.connectors.protocol import Timeouts
 from retrainer.feedback.connectors.sqlite import SQLiteConnector
 from retrainer.feedback.quality import BLOB
@@ -69,12 +70,24 @@ def test_only_touched_units_are_aggregated_again(world, monkeypatch):
     summary, cursor = connector.summarise(None, None)
     world.insert([{**GOOD, "id": "new", "usr": "u3"}])
     asked = []
-    from retrainer.feedback.connectors import sqlite
-
     totals = sqlite._Session.totals
     monkeypatch.setattr(sqlite._Session, "totals", lambda s, rows, sets: asked.append(rows) or totals(s, rows, sets))
     connector.summarise(cursor, summary)
     assert [(r.touched, r.old) for r in asked] == [(True, "50")]
+
+
+def test_votes_filled_in_by_update_soon_after_the_answer_need_no_full_read(world, monkeypatch):
+    today = {**GOOD, "id": "today", "usr": "new", "created_at": "2026-11-21T11:00:00Z", "rating": None}
+    world.fill([*({**GOOD, "id": str(i), "usr": f"u{i}"} for i in range(20)), today])
+    connector = world.connector(spec_for(world.source()))
+    summary, cursor = connector.summarise(None, None)
+    world.execute("UPDATE feedback SET rating = -1 WHERE id = 'today'")
+    asked = []
+    totals = sqlite._Session.totals
+    monkeypatch.setattr(sqlite._Session, "totals", lambda s, rows, sets: asked.append(rows) or totals(s, rows, sets))
+    again, _ = connector.summarise(cursor, summary)
+    assert again.totals.signals["thumbs"].negative == 1
+    assert [(r.touched, r.old) for r in asked] == [(True, "20")]
 
 
 def test_an_unchanged_file_is_not_read(world):
@@ -129,7 +142,6 @@ def test_a_column_called_rowid_does_not_confuse_the_row_numbers(world):
     world.execute("ALTER TABLE feedback ADD COLUMN rowid TEXT DEFAULT 'x'")
     connector = world.connector(spec_for(world.source()))
     summary, cursor = connector.summarise(None, None)
-    world.insert_more = None
     world.execute("INSERT INTO feedback SELECT 'z' || id, created_at, 'bob', visit, question, answer, model, variant, "
                   "subject, rating, fix, truth, score, guess, pixels, 'y' FROM feedback")  # fmt: skip
     changed, _ = connector.summarise(cursor, summary)

@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 _SAMPLE = 10_000
 _FETCH = 10_000
-_OPEN_MICROSECONDS = statements.DAY
-"""Rows younger than this are never closed."""
 
 
 class PostgresConnector:
@@ -184,7 +182,7 @@ class _Session:
         if not self.versioned:
             return None
         xid = self.one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
-        return f"{xid}:{int(self._now * 1e6) - _OPEN_MICROSECONDS}"
+        return f"{xid}:{int(self._now * 1e6) - statements.OPEN_MICROSECONDS}"
 
     def check(self, mark: str) -> str:
         return str(self.one(self.rows.check(mark)))

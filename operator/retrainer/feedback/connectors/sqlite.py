@@ -5,9 +5,13 @@ the authorizer allows SELECT, READ and FUNCTION only; a query may run for ever: 
 in a hostile file may call functions: `trusted_schema` is off; a text may be built up to fill the memory: lengths
 are limited.
 
-Incremental scheme (`incremental`): the closed rows are those up to the largest row number at the last look; SQLite
-keeps no row versions, so their number and a checksum of their mapped contents are verified at every look. A file
-that did not change at all since the last look (inode, size, times, change counter, write-ahead log) is not read.
+Incremental scheme (`incremental`): the closed rows are those before the first row (by row number) of the last day,
+because applications fill in a vote on an answer by UPDATE, soon after. SQLite keeps no row versions, so number and
+checksum of the closed rows' mapped contents are verified at every look. A file that did not change at all since the
+last look (inode, size, times, change counter, write-ahead log) is not read.
+
+A look holds a shared lock. A writer in the default journal mode waits for it; one that uses a write-ahead log
+(PRAGMA journal_mode = WAL) does not.
 """
 
 from __future__ import annotations

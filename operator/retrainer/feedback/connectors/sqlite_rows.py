@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrainer.feedback.connectors import sqlite_proofs as proofs
-from retrainer.feedback.connectors.statements import Rows
+from retrainer.feedback.connectors.statements import OPEN_MICROSECONDS, Rows
 from retrainer.feedback.errors import SchemaMismatch
 from retrainer.feedback.mapping import TEXT_FIELDS, Mapping, Path, SignalPath
 from retrainer.feedback.quality import BLOB, LARGEST_FLOAT, Unreadable, number_text, read_time
@@ -140,7 +140,11 @@ class CanonicalRows:
         return f"SELECT {', '.join(handed(c) for c in columns)} FROM {self._source} q WHERE {where}"
 
     def mark(self) -> str | None:
-        return None if self._rowid is None else f"SELECT COALESCE(MAX({self._rowid}), 0) FROM {self._source} q"
+        """The last row number before the first row of the last day."""
+        if self._rowid is None:
+            return None
+        open_rows = f"CASE WHEN {self._time()} >= {self._now - OPEN_MICROSECONDS} THEN q.{self._rowid} END"
+        return f"SELECT COALESCE(MIN({open_rows}) - 1, MAX(q.{self._rowid}), 0) FROM {self._source} q"
 
     def _touched(self, old: str | None) -> str:
         """Old rows of the units of rows that are not old."""
