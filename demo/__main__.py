@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import shutil
 import signal
 import sys
 import time
@@ -23,7 +24,7 @@ from demo.sight import Sight, look
 from demo.stories import STORIES, Ending
 from demo.story import Stage, StoryFailed, note, watching
 from demo.watch import open_screen
-from demo.world import DevclusterWorld, World, WorldError, stop_kept
+from demo.world import DEFAULT_STATE, DevclusterWorld, World, WorldError, only_one, stop_kept
 
 INTERRUPTED = 130
 
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cluster", choices=("devcluster", "current"), default="devcluster", help=cluster)
     parser.add_argument("--keep", action="store_true", help="leave cluster and operator running at the end")
     parser.add_argument("--stop", action="store_true", help="stop what --keep has left running, and do nothing else")
-    parser.add_argument("--state-dir", type=Path, default=Path(".demo"), help="logs, pictures, the cluster's data")
+    parser.add_argument("--state-dir", type=Path, default=DEFAULT_STATE, help="logs, pictures, the cluster's data")
     return parser
 
 
@@ -66,7 +67,15 @@ def _world(chosen: argparse.Namespace) -> World:
 
 
 def _tell(chosen: argparse.Namespace, console: Console) -> int:
-    world = _world(chosen)
+    try:
+        with only_one(chosen.state_dir):
+            return _tell_in(_world(chosen), chosen, console)
+    except WorldError as error:
+        console.print(f"[bold red]There is no cluster for the demo.[/] {error}", soft_wrap=True)
+        return 1
+
+
+def _tell_in(world: World, chosen: argparse.Namespace, console: Console) -> int:
     kept = False
     try:
         began = time.monotonic()
@@ -76,9 +85,6 @@ def _tell(chosen: argparse.Namespace, console: Console) -> int:
         code = asyncio.run(_story(chosen, world, console))
         kept = chosen.keep
         return code
-    except WorldError as error:
-        console.print(f"[bold red]There is no cluster for the demo.[/] {error}", soft_wrap=True)
-        return 1
     finally:
         if not kept:
             world.stop()
@@ -166,9 +172,11 @@ def _look_around(chosen: argparse.Namespace, world: World, console: Console) -> 
         "kubectl -n demo describe abx",
         "kubectl -n demo get httproute digits -o yaml",
         "kubectl -n demo get configmap -o name",
-        "kubectl -n demo logs job/$(kubectl -n demo get jobs -o name | tail -1 | cut -d/ -f2)",
+        "kubectl -n demo logs job/digits-2-train-1",
     ):
         console.print(f"  {command}", soft_wrap=True)
+    if shutil.which("kubectl") is None:
+        console.print("kubectl is not installed here; any version from 1.30 on will do.")
     console.print(f"Stop it with: {world.how_to_stop()}")
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +23,7 @@ from devcluster.errors import DevclusterError
 
 TRAINER_IMAGE = "retrainer/trainer:0.1.0"
 FEEDBACK_CLAIM = "feedback"
+DEFAULT_STATE = Path(".demo")
 
 
 class WorldError(Exception):
@@ -131,7 +136,8 @@ class DevclusterWorld:
         return [_shown(path) for path in logs]
 
     def how_to_stop(self) -> str:
-        return "python -m demo --stop"
+        where = "" if self._state == DEFAULT_STATE else f" --state-dir {_shown(self._state)}"
+        return f"{_shown(Path(sys.executable))} -m demo --stop{where}"
 
     def stop(self) -> None:
         if self._operator is not None:
@@ -154,6 +160,18 @@ def stop_kept(state: Path) -> bool:
     except DevclusterError:
         return found
     return True
+
+
+@contextlib.contextmanager
+def only_one(state: Path) -> Iterator[None]:
+    """Holds the state directory, since a start ends whatever was kept in it. Raises WorldError where another runs."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorldError(f"another demo runs in {_shown(state)}: wait for its end, or use --state-dir") from None
+        yield
 
 
 async def _until_bound(api: Api, claim: str) -> None:

@@ -97,6 +97,9 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
             if "digits-first" in line:
                 break
         assert left_running(tmp_path), "it was interrupted before anything ran"
+        second = demo(tmp_path)
+        assert "another demo runs in" in second.communicate(timeout=60)[0]
+        assert second.returncode == 1
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=90)
     assert process.returncode == 130, output
