@@ -581,6 +581,21 @@ def incremental_summaries_equal_full_ones(world: World) -> None:
         assert len(cursor) <= 1024
 
 
+def a_clock_that_goes_back_counts_nothing_twice(world: World) -> None:
+    times = [NOW - timedelta(hours=h, minutes=30) for h in range(12)]
+    world.fill(
+        [{**GOOD, "id": str(i), "usr": f"u{i}", "created_at": t.isoformat()} for i, t in enumerate(reversed(times))]
+    )
+    spec = spec_for(world.source())
+    summary, cursor = world.connector(spec, NOW).summarise(None, None)
+    for minutes in (400, 200, 30, 0, 500):
+        now = NOW + timedelta(minutes=minutes)
+        summary, cursor = world.connector(spec, now).summarise(cursor, summary)
+        full, _ = world.connector(spec, now).summarise(None, None)
+        assert summary is not None and full is not None
+        assert reference.comparable(summary.totals) == reference.comparable(full.totals), minutes
+
+
 def a_row_of_the_future_counts_once_its_time_has_come(world: World) -> None:
     world.fill([{**GOOD, "id": "a"}, {**GOOD, "id": "b", "usr": "bob", "created_at": "2026-11-21T13:00:00Z"}])
     spec = spec_for(world.source())
@@ -633,6 +648,7 @@ CONTRACT: tuple[Callable[[Any], None], ...] = (
     values_may_lie_inside_json,
     features_may_lie_in_a_column_each,
     incremental_summaries_equal_full_ones,
+    a_clock_that_goes_back_counts_nothing_twice,
     a_row_of_the_future_counts_once_its_time_has_come,
     another_spec_or_a_foreign_cursor_means_reading_everything,
 )

@@ -15,8 +15,9 @@ NOW = 1_790_000_000.0
 class ListReader:
     """Rows (number, unit, bad) in order of number; closed by a mark are the numbers up to it."""
 
-    def __init__(self, rows, *, stamp=None, markable=True):
+    def __init__(self, rows, *, stamp=None, markable=True, open_rows=0):
         self.rows = rows
+        self.open_rows = open_rows
         self.markable = markable
         self._stamp = stamp
         self.looks = []
@@ -24,8 +25,11 @@ class ListReader:
     def stamp(self):
         return self._stamp
 
-    def mark(self):
-        return str(max((r[0] for r in self.rows), default=0)) if self.markable else None
+    def mark(self, before):
+        if not self.markable:
+            return None
+        last = max((r[0] for r in self.rows), default=0) - self.open_rows
+        return str(max(last, int(before or 0)))
 
     def check(self, mark):
         closed = [r for r in self.rows if r[0] <= int(mark)]
@@ -65,17 +69,17 @@ ROWS = st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=6)
 
 
 @settings(max_examples=150)
-@given(st.lists(st.tuples(ROWS, st.booleans()), max_size=6))
+@given(st.lists(st.tuples(ROWS, st.booleans(), st.integers(0, 5)), max_size=6))
 def test_continuing_equals_reading_everything(history):
     rows, cursor, summary, number = [], None, None, 0
-    for added, change in history:
+    for added, change, open_rows in history:
         if change and rows:
             number_, unit, bad = rows[0]
             rows = [(number_, "changed" if unit != "changed" else "again", bad), *rows[1:]]
         for unit, bad in added:
             number += 1
             rows.append((number, unit, bad))
-        summary, cursor = look(ListReader(rows), cursor, summary)
+        summary, cursor = look(ListReader(rows, open_rows=open_rows), cursor, summary)
         assert summary.totals == _totals(rows)
 
 

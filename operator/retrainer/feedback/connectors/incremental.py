@@ -33,8 +33,9 @@ class TotalsReader(Protocol):
         """Equal stamps mean equal content; None where that cannot be told."""
         ...
 
-    def mark(self) -> str | None:
-        """Where the closed rows end now; None where rows cannot be told apart (queries, views)."""
+    def mark(self, before: str | None) -> str | None:
+        """Where the closed rows end now, never earlier than `before`: what the base has summed up stays closed even
+        if the clock goes back. None where rows cannot be told apart (queries, views)."""
         ...
 
     def check(self, mark: str) -> str:
@@ -89,7 +90,7 @@ def _is_current(position: Position, fingerprint: str, features: int | None, now:
 
 
 def _everything(reader: TotalsReader) -> tuple[Summary, str | None, str | None]:
-    mark = reader.mark()
+    mark = reader.mark(None)
     if mark is None:
         return Summary(reader.totals(Rows(), EVERYTHING)["all"]), None, None
     found = reader.totals(Rows(closed=mark), {**EVERYTHING, "base": "closed = 1"})
@@ -107,8 +108,11 @@ _TOUCHED: Sets = {
 
 def _touched_units(reader: TotalsReader, position: Position, previous: Summary) -> tuple[Summary, str, str] | None:
     """None where this look must read everything."""
-    mark, old, base = reader.mark(), position.mark, previous.base
-    if mark is None or old is None or base is None or reader.check(old) != position.check:
+    old, base = position.mark, previous.base
+    if old is None or base is None or reader.check(old) != position.check:
+        return None
+    mark = reader.mark(old)
+    if mark is None:
         return None
     found = reader.totals(Rows(old=old, closed=mark, touched=True), _TOUCHED)
     if any(_too_many_segments(t) for t in found.values()):

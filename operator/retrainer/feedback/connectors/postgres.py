@@ -5,7 +5,7 @@ a read that hangs takes nothing with it.
 
 Incremental scheme (`incremental`) for tables: an id cursor would lose rows that commit late, so rows are closed
 by the oldest transaction that was still running at the last look (`pg_current_snapshot`'s xmin): whatever commits
-later has a younger xmin. Rows of the last day are left open as well, because applications fill in a vote on an
+later has a younger xmin. Rows of the last hour are left open as well, because applications fill in a vote on an
 answer by UPDATE, soon after; an update or deletion of a closed row shows in the number of closed rows and leads to
 a full read. Views, queries, foreign and partitioned tables show no xmin: they are read in full every time.
 """
@@ -178,11 +178,14 @@ class _Session:
         """The server keeps no sign of "nothing changed" that can be trusted."""
         return None
 
-    def mark(self) -> str | None:
+    def mark(self, before: str | None) -> str | None:
         if not self.versioned:
             return None
-        xid = self.one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
-        return f"{xid}:{int(self._now * 1e6) - statements.OPEN_MICROSECONDS}"
+        xid = int(self.one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text"))
+        time = int(self._now * 1e6) - statements.OPEN_MICROSECONDS
+        if before is not None:
+            xid, time = (max(pair) for pair in zip((xid, time), map(int, before.split(":")), strict=True))
+        return f"{xid}:{time}"
 
     def check(self, mark: str) -> str:
         return str(self.one(self.rows.check(mark)))

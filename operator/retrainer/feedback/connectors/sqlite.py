@@ -5,7 +5,7 @@ the authorizer allows SELECT, READ and FUNCTION only; a query may run for ever: 
 in a hostile file may call functions: `trusted_schema` is off; a text may be built up to fill the memory: lengths
 are limited.
 
-Incremental scheme (`incremental`): the closed rows are those before the first row (by row number) of the last day,
+Incremental scheme (`incremental`): the closed rows are those before the first row (by row number) of the last hour,
 because applications fill in a vote on an answer by UPDATE, soon after. SQLite keeps no row versions, so number and
 checksum of the closed rows' mapped contents are verified at every look. A file that did not change at all since the
 last look (inode, size, times, change counter, write-ahead log) is not read.
@@ -193,9 +193,9 @@ class _Session:
     def stamp(self) -> str | None:
         return self._stamp
 
-    def mark(self) -> str | None:
+    def mark(self, before: str | None) -> str | None:
         sql = self.rows.mark()
-        return None if sql is None else str(self.one(sql))
+        return None if sql is None else str(max(int(self.one(sql)), int(before or 0)))
 
     def check(self, mark: str) -> str:
         return str(self.one(self.rows.check(mark)))

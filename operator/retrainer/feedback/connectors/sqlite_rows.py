@@ -140,11 +140,15 @@ class CanonicalRows:
         return f"SELECT {', '.join(handed(c) for c in columns)} FROM {self._source} q WHERE {where}"
 
     def mark(self) -> str | None:
-        """The last row number before the first row of the last day."""
+        """The last row number before the first row of the last hour; the very last where that would leave much open.
+
+        Row numbers follow time only in tables that are appended to.
+        """
         if self._rowid is None:
             return None
-        open_rows = f"CASE WHEN {self._time()} >= {self._now - OPEN_MICROSECONDS} THEN q.{self._rowid} END"
-        return f"SELECT COALESCE(MIN({open_rows}) - 1, MAX(q.{self._rowid}), 0) FROM {self._source} q"
+        recent = f"CASE WHEN {self._time()} >= {self._now - OPEN_MICROSECONDS} THEN q.{self._rowid} END"
+        ends = f"SELECT MIN({recent}) - 1 AS early, COALESCE(MAX(q.{self._rowid}), 0) AS late FROM {self._source} q"
+        return f"SELECT CASE WHEN early >= late * 3 / 4 THEN early ELSE late END FROM ({ends}) e"
 
     def _touched(self, old: str | None) -> str:
         """Old rows of the units of rows that are not old."""

@@ -28,7 +28,7 @@ from retrainer.feedback.summaries import SEGMENT_LIMIT
 DAY = 86_400_000_000
 """Microseconds of a day; times are after 1990, so integer division is the day since 1970."""
 
-OPEN_MICROSECONDS = DAY
+OPEN_MICROSECONDS = 3_600_000_000
 """Rows younger than this are never closed: applications fill in a vote on an answer by UPDATE, soon after."""
 
 Literal = Callable[[str], str]
