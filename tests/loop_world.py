@@ -36,14 +36,14 @@ POLICY = "digits"
 HISTORY = timedelta(days=3)
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The first true value of `condition`; fails naming `what` when there is none in time."""
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0, every: float = 0.2) -> Any:
+    """The first true value of `condition`, asked `every` so many seconds; fails naming `what` without one in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(0.2)
+        time.sleep(every)
     raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
