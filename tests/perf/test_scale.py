@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from loop_world import feedback_source, policy, run_spec, wait_until
+from loop_world import feedback_source, policy, run_spec, volumes, wait_until
 from operator_process import Kubectl, Operator, install_access, install_definitions
 
 from devcluster.cluster import Cluster
@@ -43,6 +43,7 @@ def test_a_thousand_sources_two_hundred_policies_two_hundred_runs(
 ) -> None:
     kubectl = Kubectl(cluster, namespace)
     install_access(kubectl)
+    kubectl.apply(*volumes())
     data = tmp_path / "data"
     data.mkdir()
     _small_database(data / "feedback.db")
@@ -136,7 +137,8 @@ def _run(index: int) -> dict[str, Any]:
                     datetime.fromisoformat("2026-11-21T00:00:00+00:00"))  # fmt: skip
     spec["data"]["sourceRefs"] = [{"name": f"source-{index}"}]
     spec["gates"] = [{"metric": "mean(accuracy)", "atLeast": "0.5"}]
-    spec["job"] = {"image": IMAGE}
+    claims = [{"claimName": name, "mountPath": f"/{name}"} for name in ("feedback", "models")]
+    spec["job"] = {"image": IMAGE, "volumeClaims": claims}
     meta = {"name": f"run-{index}"}
     return {"apiVersion": "retrainer.dev/v1alpha1", "kind": "TrainingRun", "metadata": meta, "spec": spec}
 

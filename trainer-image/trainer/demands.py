@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,16 +45,29 @@ def needed_units(gates: tuple[Gate, ...], champion: Champion | None) -> int:
 
 
 def require_minimums(
-    facts: Facts, keep: Mask, division: Division, data: DataSelection, targets: tuple[Target, ...]
+    facts: Facts,
+    keep: Mask,
+    division: Division,
+    data: DataSelection,
+    targets: tuple[Target, ...],
+    dropped: Mapping[str, int] | None = None,
 ) -> None:
     """Raise DataError (InsufficientData) naming the minimum that is not met."""
     rows, units = int(keep.sum()), len(np.unique(facts.unit[keep]))
     if rows < data.minimum_samples:
-        raise DataError(f"{rows} usable rows in the window; data.minimumSamples demands {data.minimum_samples}")
+        raise DataError(
+            f"{rows} usable rows in the window{_left_out(dropped)}; data.minimumSamples demands {data.minimum_samples}"
+        )
     if units < data.minimum_units:
         raise DataError(f"{units} units among the usable rows; data.minimumUnits demands {data.minimum_units}")
     for number, target in enumerate(targets):
         _require_learnable(facts, division, data, target, number)
+
+
+def _left_out(dropped: Mapping[str, int] | None) -> str:
+    """The most frequent reasons for which rows were left out: usually the remedy is among them."""
+    most = sorted((dropped or {}).items(), key=lambda entry: (-entry[1], entry[0]))[:4]
+    return f" (left out: {', '.join(f'{reason} {count}' for reason, count in most)})" if most else ""
 
 
 def _require_learnable(facts: Facts, division: Division, data: DataSelection, target: Target, number: int) -> None:

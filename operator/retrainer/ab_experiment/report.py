@@ -201,7 +201,7 @@ def _plan(ledger: Ledger) -> Object:
     """Units and time to the end, as of the last counted window, so that it changes only with one."""
     config, state = ledger.config, ledger.state
     plan: Object = {"unitsNeeded": config.units_needed}
-    if not state.split.total or state.last is None:
+    if not state.split.total or state.last is None or state.decision:
         return plan
     rate = state.split.total / (state.count * config.window_seconds)
     start, last = datetime.fromisoformat(ledger.start), datetime.fromisoformat(str(state.last["end"]))

@@ -58,11 +58,16 @@ def reference_page(kind: Kind, reason_docs: dict[str, str]) -> str:
 def _table(schema: Schema) -> list[str]:
     rows = ["| Field | Type | Default | Meaning |", "|---|---|---|---|"]
     for path, field, required in _fields(schema, ""):
-        rules = " ".join(f"*{r['message'].capitalize()}.*" for r in field.get("x-kubernetes-validations", ()))
+        rules = " ".join(f"*{_sentence(r['message'])}*" for r in field.get("x-kubernetes-validations", ()))
         meaning = " ".join(f"{field.get('description', '')} {rules}".split()).replace("|", "\\|")
         default = "required" if required else _default(field)
         rows.append(f"| `{path}` | {_type(field)} | {default} | {meaning} |")
     return rows
+
+
+def _sentence(message: str) -> str:
+    """A message as a sentence: only its first letter is raised, names of fields stay as they are."""
+    return f"{message[:1].upper()}{message[1:]}."
 
 
 def _fields(schema: Schema, prefix: str) -> list[tuple[str, Schema, bool]]:

@@ -13,6 +13,7 @@ from retrainer.conditions import (
     changed,
     drop_condition,
     get_condition,
+    is_false,
     set_condition,
     set_reconciling,
     set_settled,
@@ -166,8 +167,8 @@ def _events(before: dict[str, Any], status: dict[str, Any]) -> tuple[Event, ...]
         condition = get_condition(status.get("conditions"), kind)
         if condition is None or not changed(before.get("conditions"), status["conditions"], kind):
             continue
-        if kind == DATA_TRUSTED and condition["status"] == "True" and not before.get("conditions"):
-            continue
+        if kind == DATA_TRUSTED and condition["status"] == "True" and not is_false(before.get("conditions"), kind):
+            continue  # trusted from the first look on is not worth a line
         bad = condition["status"] == "False"
         if condition["reason"] != SourceReason.SYNCING.value:
             events.append(Event(condition["reason"], condition["message"], "Warning" if bad else "Normal"))

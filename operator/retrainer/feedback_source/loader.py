@@ -34,6 +34,8 @@ class SourceLoader:
         if obj is None:
             raise Unreachable(f"FeedbackSource {key[1]} does not exist")
         spec = FeedbackSourceSpec.model_validate(obj["spec"])
+        if spec.suspend:
+            raise Unreachable(f"FeedbackSource {key[1]} is suspended (spec.suspend): nothing is read")
         credentials = await self._credentials(key[0], spec)
         timeouts = Timeouts(connect=min(5.0, self.timeout_seconds), read=self.timeout_seconds)
         opener = partial(open_connector, spec, data_root=self.data_root, credentials=credentials, timeouts=timeouts)

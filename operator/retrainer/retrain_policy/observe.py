@@ -25,8 +25,8 @@ from retrainer.kube.resources import (
 from retrainer.plan import Object, Ref
 from retrainer.retrain_policy import children
 from retrainer.retrain_policy.input import PolicyInput
-from retrainer.retrain_policy.wanted import source_names, wanted_names, wanted_readings
 from retrainer.retrain_policy.readings import PolicyReadings
+from retrainer.retrain_policy.wanted import source_names, wanted_names, wanted_readings
 
 _WATCHED = (TRAINING_RUN, AB_EXPERIMENT, DEPLOYMENT, SERVICE)
 

@@ -94,6 +94,11 @@ def test_a_source_that_is_gone_is_unreachable():
         load(None)
 
 
+def test_a_suspended_source_is_read_by_nobody():
+    with pytest.raises(Unreachable, match=r"suspended \(spec.suspend\)"):
+        load(source(SQLITE, suspend=True))
+
+
 def test_a_rotated_password_other_hosts_or_another_spec_open_the_source_anew():
     same, other = load(source(POSTGRES), secret())[0], load(source(POSTGRES), secret())[0]
     assert same.fingerprint == other.fingerprint

@@ -71,6 +71,13 @@ def test_a_minimum_that_is_not_met_is_named(sentence: str, data: dict[str, Any],
     assert caught.value.reason == "InsufficientData"
 
 
+def test_too_few_rows_say_what_was_left_out_and_why() -> None:
+    facts, division = halves(labelled(40))
+    left_out = {"NoLabel": 7, "MissingFeatures": 700}
+    with pytest.raises(DataError, match=r"left out: MissingFeatures 700, NoLabel 7"):
+        require_minimums(facts, np.ones(40, dtype=bool), division, selection(minimum_samples=41), (DIGIT,), left_out)
+
+
 def test_minimums_that_are_just_met_pass() -> None:
     facts, division = halves(labelled(40))
     data = selection(minimum_samples=40, minimum_units=40, minimum_per_class=10)

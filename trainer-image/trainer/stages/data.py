@@ -78,7 +78,7 @@ def _demand(
 ) -> tuple[GateNumbers, ...]:
     """Everything that must hold before anything is trained; the numbers of the gates as far as they are known."""
     facts, division, features = selection.facts, selection.division, selection.features
-    require_minimums(facts, selection.keep, division, config.spec.data, targets)
+    require_minimums(facts, selection.keep, division, config.spec.data, targets, selection.dropped)
     if champion is not None and config.spec.strategy is Strategy.INCREMENTAL:
         require_same_schema(champion, features, targets, facts, division)
     prospect = Prospect(

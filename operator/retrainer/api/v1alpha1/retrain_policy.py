@@ -489,8 +489,6 @@ class PolicyReason(StrEnum):
     """Revision Rejected: its Deployment was not available in time."""
     EXPERIMENT_DELETED = "ExperimentDeleted"
     """Revision Rejected: its experiment was deleted."""
-    EXPERIMENT_LOST = "KeepBaseline"
-    """Revision Rejected: the experiment kept the baseline."""
     ROLLED_BACK = "RolledBack"
     """Revision: a person rolled back."""
     GATES_FAILED = "GatesFailed"

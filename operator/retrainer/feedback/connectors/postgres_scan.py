@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from retrainer.feedback.mapping import ANSWER_FIELDS, Mapping
-from retrainer.feedback.quality import Quarantine, Unreadable
+from retrainer.feedback.quality import KEY_CHARACTERS, Quarantine, Unreadable, scalar_text
 from retrainer.feedback.records import Quarantined, Record, answer
 
 _FIXED = 11
@@ -61,4 +61,9 @@ class RowDecoder:
         if self._mapping.document is not None:
             value = next(documents)
             return {f"f{i}": item for i, item in enumerate(value)} if isinstance(value, list) else value
-        return {feature.name: next(documents) for feature in self._mapping.features} or None
+        found = {feature.name: (feature, next(documents)) for feature in self._mapping.features}
+        # A category is a text, whatever the column's type: a boolean is "true", not true.
+        return {
+            name: scalar_text(value, KEY_CHARACTERS) if feature.categorical else value
+            for name, (feature, value) in found.items()
+        } or None
