@@ -72,7 +72,8 @@ def _fill(server: Server, path: Path) -> None:
     places = ",".join(["%s"] * 9)
     with psycopg.connect(server.admin, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS feedback")
-        connection.execute(SCHEMA.replace("created_at TEXT", "created_at TIMESTAMPTZ").replace("features TEXT", "features JSONB"))
+        typed = SCHEMA.replace("created_at TEXT", "created_at TIMESTAMPTZ").replace("features TEXT", "features JSONB")
+        connection.execute(typed)
         with connection.cursor() as cursor:
             cursor.executemany(f"INSERT INTO feedback ({COLUMNS}) VALUES ({places})", rows)
         connection.execute(

@@ -24,7 +24,8 @@ SPEC = {
 
 
 def test_a_category_is_a_text_whatever_the_type_of_its_column():
-    decoder = RowDecoder(resolve(FeedbackSourceSpec.model_validate(SPEC), ["id", "at", "age", "member", "tier", "vote"]))
+    columns = ["id", "at", "age", "member", "tier", "vote"]
+    decoder = RowDecoder(resolve(FeedbackSourceSpec.model_validate(SPEC), columns))
     fixed = ["r1", 0, "u", "i", None, None, None, None, None, None, None]
     documents = [json.dumps(value) for value in (41.5, True, 3)]
     record = decoder.decode([*fixed, 1, *documents])
