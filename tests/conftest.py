@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from operator_process import Kubectl, install_access, install_definitions
 
 from devcluster.cluster import Cluster
 
@@ -33,3 +34,17 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     subprocess.run([*kubectl, "create", "-f", "-"], input=json.dumps(manifest), text=True, check=True)
     yield name
     subprocess.run([*kubectl, "delete", "namespace", name, "--wait=false"], check=True)
+
+
+@pytest.fixture(scope="session")
+def definitions(cluster: Cluster) -> None:
+    """The custom resource definitions, once per run."""
+    install_definitions(cluster)
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster, definitions: None, namespace: str) -> Kubectl:
+    """kubectl in the test's namespace, where the operator's ServiceAccount and Role are installed."""
+    kubectl = Kubectl(cluster, namespace)
+    install_access(kubectl)
+    return kubectl

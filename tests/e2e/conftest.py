@@ -1,30 +1,18 @@
-"""Fixtures of the end-to-end tests: definitions installed, one first champion trained per run."""
+"""Fixtures of the end-to-end tests: one first champion trained per run."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from loop_world import train_first_champion
-from operator_process import Kubectl, Operator, install_access, install_definitions
+from operator_process import Kubectl, Operator
 
 from devcluster.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
-def definitions(cluster: Cluster) -> None:
-    install_definitions(cluster)
-
-
-@pytest.fixture(scope="session")
 def first_champion(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return train_first_champion(tmp_path_factory.mktemp("champion"))
-
-
-@pytest.fixture
-def kubectl(cluster: Cluster, definitions: None, namespace: str) -> Kubectl:
-    kubectl = Kubectl(cluster, namespace)
-    install_access(kubectl)
-    return kubectl
 
 
 @pytest.fixture

@@ -4,22 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from operator_process import Kubectl, Operator, install_access, install_definitions
+from operator_process import Kubectl, Operator
 
 from devcluster.cluster import Cluster
-
-
-@pytest.fixture(scope="session")
-def definitions(cluster: Cluster) -> None:
-    install_definitions(cluster)
-
-
-@pytest.fixture
-def kubectl(cluster: Cluster, definitions: None, namespace: str) -> Kubectl:
-    """kubectl in the test's namespace, where the operator's ServiceAccount and Role are installed."""
-    kubectl = Kubectl(cluster, namespace)
-    install_access(kubectl)
-    return kubectl
 
 
 @pytest.fixture
