@@ -39,17 +39,27 @@ install: check-machine $(VENV)/.ready ## Install everything the other commands n
 demo: install ## The whole loop on real data (STORY=promote|bad-candidate, KEEP=1 leaves the cluster up)
 	@$(BIN)/python -m demo --story $(STORY) --cluster $(CLUSTER) $(if $(KEEP),--keep)
 
+# The tests call kubectl as people do; where it is not installed, it is built from the control plane's release.
+.PHONY: kubectl
+kubectl:
+	@command -v kubectl >/dev/null || test -x .tools/bin/kubectl || { \
+	  echo "Building kubectl (about two minutes) …"; cd devcluster/kubectl && CGO_ENABLED=0 go build -trimpath \
+	  -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3" \
+	  -o ../../.tools/bin/kubectl k8s.io/kubernetes/cmd/kubectl; }
+
+test test-unit test-perf: export PATH := $(PATH):$(CURDIR)/.tools/bin
+
 .PHONY: test
-test: install postgres ## All tests, on a real control plane and a real PostgreSQL
+test: install kubectl postgres ## All tests, on a real control plane and a real PostgreSQL
 	@$(BIN)/python -m pytest tests/unit -n 2 -q
 	@$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/perf
 
 .PHONY: test-unit
-test-unit: install ## The fast tests: no cluster, no database
+test-unit: install kubectl ## The fast tests: no cluster, no database
 	@$(BIN)/python -m pytest tests/unit -n 2
 
 .PHONY: test-perf
-test-perf: install ## Measure the operator on a real control plane
+test-perf: install kubectl ## Measure the operator on a real control plane
 	@$(BIN)/python -m pytest tests/perf -s --timeout=1800
 
 .PHONY: verify

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from retrainer.api.v1alpha1.run_contract import ProgressLine
 from retrainer.kube.cache import Cache
@@ -57,9 +59,10 @@ class RunObserver:
 
     async def _jobs(self, obj: Object) -> dict[Stage, Object | None]:
         meta, attempt = obj["metadata"], attempt_of(obj)
-        names = [job_name(meta["name"], stage, attempt) for stage in Stage]
+        stages = _possible_stages(obj.get("status") or {})
+        names = [job_name(meta["name"], stage, attempt) for stage in stages]
         found = await asyncio.gather(*(self._job(meta["namespace"], name) for name in names))
-        return dict(zip(Stage, found, strict=True))
+        return {**dict.fromkeys(Stage), **dict(zip(stages, found, strict=True))}
 
     async def _job(self, namespace: str, name: str) -> Object | None:
         cached = self.cache.get(JOB, (namespace, name))
@@ -108,6 +111,14 @@ class RunObserver:
             return None
         secret = await self.client.get(SECRET, namespace, wanted[0])
         return None if secret is None else secret_facts(secret, wanted[1])
+
+
+def _possible_stages(status: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """The Jobs that can exist: the status names the data set before the training Job is created, and a result Job
+    reads what another Job, which was seen before, has left. Asking for the others would cost a burst of runs dear."""
+    if status.get("dataset") or status.get("jobs"):
+        return tuple(Stage)
+    return (Stage.DATA,)
 
 
 def _is_finished(job: Object) -> bool:
