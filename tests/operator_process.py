@@ -61,14 +61,17 @@ def install_definitions(cluster: Cluster) -> None:
     subprocess.run([*kubectl, "wait", "--for=condition=Established", *files], check=True, capture_output=True)
 
 
-def install_access(kubectl: Kubectl) -> None:
-    """ServiceAccount, Role and RoleBinding of manifests/base, in the namespace of `kubectl`."""
+def install_access(kubectl: Kubectl, account_namespace: str | None = None) -> None:
+    """ServiceAccount, Role and RoleBinding of manifests/base, in the namespace of `kubectl`.
+
+    With `account_namespace` the Role is bound to the ServiceAccount there: one operator for several namespaces.
+    """
     files = sorted((REPOSITORY / "manifests" / "base").glob("*.yaml"))
     for document in (d for path in files for d in yaml.safe_load_all(path.read_text(encoding="utf-8"))):
         if document["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
             document["metadata"].pop("namespace", None)
             for subject in document.get("subjects", ()):
-                subject["namespace"] = kubectl.namespace
+                subject["namespace"] = account_namespace or kubectl.namespace
             kubectl.apply(document)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from loop_world import SCHEMA, feedback_source, wait_until
-from operator_process import Kubectl, Operator
+from operator_process import Kubectl, Operator, install_access
 from postgres_server import Server, running_server
 
 from devcluster.cluster import Cluster
@@ -44,8 +44,35 @@ def silent_port() -> Iterator[int]:
         connection.close()
 
 
-def test_other_objects_go_on_while_a_source_hangs_another_is_away_and_a_third_refuses(
-    cluster: Cluster, kubectl: Kubectl, operator: Operator, server: Server, silent_port: int
+@pytest.fixture
+def elsewhere(cluster: Cluster, kubectl: Kubectl) -> Iterator[Kubectl]:
+    """A second namespace, which the same operator watches."""
+    other = Kubectl(cluster, f"{kubectl.namespace}-too")
+    other.run("create", "namespace", other.namespace)
+    install_access(other, kubectl.namespace)
+    yield other
+    other.run("delete", "namespace", other.namespace, "--wait=false")
+
+
+@pytest.fixture
+def wide_operator(cluster: Cluster, kubectl: Kubectl, elsewhere: Kubectl, tmp_path: Path) -> Iterator[Operator]:
+    """One operator for both namespaces."""
+    root = cluster.volumes_dir(elsewhere.namespace, "feedback")
+    root.mkdir(parents=True)
+    settings = {"RETRAINER_DATA_ROOT": str(root), "RETRAINER_SOURCE_TIMEOUT_SECONDS": "5"}
+    running = Operator(cluster, (kubectl.namespace, elsewhere.namespace), tmp_path, **settings)
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_objects_elsewhere_go_on_while_a_source_hangs_another_is_away_and_a_third_refuses(
+    cluster: Cluster,
+    kubectl: Kubectl,
+    elsewhere: Kubectl,
+    wide_operator: Operator,
+    server: Server,
+    silent_port: int,
 ) -> None:
     closed = socket.create_server(("127.0.0.1", 0))
     closed_port = closed.getsockname()[1]
@@ -56,9 +83,10 @@ def test_other_objects_go_on_while_a_source_hangs_another_is_away_and_a_third_re
         ("refuses", server.dsn("reader", "wrong-password")),
     ):
         kubectl.apply(_secret(name, dsn), _postgres(name))
-    _database(cluster.volumes_dir(kubectl.namespace, "feedback") / "feedback.db", 7)
-    kubectl.apply(feedback_source())
-    wait_until("the good source is read", lambda: _records(kubectl, "digits") == 7)
+    database = cluster.volumes_dir(elsewhere.namespace, "feedback") / "feedback.db"
+    _database(database, 7)
+    elsewhere.apply(feedback_source())
+    wait_until("the good source is read", lambda: _records(elsewhere, "digits") == 7)
     for name, reasons in (
         ("hangs", {"Unreachable"}),
         ("away", {"Unreachable"}),
@@ -68,8 +96,8 @@ def test_other_objects_go_on_while_a_source_hangs_another_is_away_and_a_third_re
         assert found["reason"] in reasons, found
         assert "wrong-password" not in found["message"]
     # While the bad ones are tried again and again, the good one is still looked at.
-    _database(cluster.volumes_dir(kubectl.namespace, "feedback") / "feedback.db", 5, first=7)
-    wait_until("new records are seen", lambda: _records(kubectl, "digits") == 12)
+    _database(database, 5, first=7)
+    wait_until("new records are seen", lambda: _records(elsewhere, "digits") == 12)
 
 
 def test_an_unlabelled_secret_is_refused_with_the_remedy(
