@@ -8,7 +8,7 @@ interrupted after any single write, and repeated.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -183,15 +183,20 @@ def _begin(facts: Facts) -> Draft:
 
 
 def _look_for_votes(draft: Draft, trigger: str, revision: int) -> Draft:
-    """Just after the next day is whole; at once while earlier days wait to be read."""
-    said = next((t for t in draft.status.triggers or () if t.name == trigger), None)
-    through = positive_rate.recall(said.memory if said else None, revision).through
+    """Just after the next day is whole; at once while earlier days wait to be read, and this pass got nearer."""
+    through = _counted_through(draft.status, trigger, revision)
     whole = (draft.now - wanted.DAY_SETTLES).date()
-    was_read = any(r.wanted.trigger == trigger for r in draft.input.readings)
-    if was_read and through is not None and (whole - through).days > 1:
+    # An answer that counted nothing (an error, another trigger that is invalid) is the same at once again.
+    advanced = through != _counted_through(draft.facts.before, trigger, revision)
+    if advanced and through is not None and (whole - through).days > 1:
         return draft.look_in(0)
     midnight = datetime.combine(whole + timedelta(days=1), datetime.min.time(), draft.now.tzinfo)
     return draft.look_at(midnight + wanted.DAY_SETTLES)
+
+
+def _counted_through(status: RetrainPolicyStatus, trigger: str, revision: int) -> date | None:
+    said = next((t for t in status.triggers or () if t.name == trigger), None)
+    return positive_rate.recall(said.memory if said else None, revision).through
 
 
 def _plan(draft: Draft) -> Plan:

@@ -41,7 +41,7 @@ def _refusal(draft: Draft, request: Request) -> str | None:
     argument = request.argument or ""
     if draft.spec.suspend:
         return "spec.suspend is set, and the route is left alone; set it to false first"
-    if not argument.isdigit():
+    if not argument.isdecimal():
         return "write rollback:<revision>/<id>, for example rollback:3/2026-11-21a"
     target = draft.record.find(int(argument))
     if target is None:

@@ -161,11 +161,10 @@ def _ended(draft: Draft, name: str, result: str, time: datetime) -> Draft:
 
 
 def _forgotten_run(draft: Draft) -> str | None:
-    """A run of ours that the status does not know, because it was emptied."""
+    """A run of ours that the status does not know: it was emptied, or a person asked a run that failed to retry."""
     if draft.status.pending_run is not None:
         return None
-    known = {draft.status.last_run.name if draft.status.last_run else None}
-    known |= {r.training_run for r in draft.record.revisions}
+    known = {r.training_run for r in draft.record.revisions}
     ours = (
         run
         for name, run in sorted(draft.input.runs.items())

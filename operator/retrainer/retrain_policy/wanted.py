@@ -164,6 +164,6 @@ def _in_service(policy: Object, status: RetrainPolicyStatus) -> set[int]:
     if status.champion is not None:
         numbers.add(status.champion.revision)
     request = pending_request(policy, ("rollback",))
-    if request is not None and request.argument and request.argument.isdigit():
+    if request is not None and request.argument and request.argument.isdecimal():
         numbers.add(int(request.argument))
     return numbers

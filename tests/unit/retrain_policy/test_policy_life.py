@@ -692,3 +692,21 @@ def test_a_decision_changes_nothing_that_it_was_given() -> None:
         decide(world.observe(), world.now)
         assert world.objects == before
         world.play(1)
+
+
+def test_a_failed_run_that_a_person_retries_is_followed_and_no_second_one_starts() -> None:
+    world = World(policy(cooldownSeconds=60))
+    world.count = 150
+    world.until(lambda w: w.status.get("activeRun") == "tutor-2")
+    world.finish_run("tutor-2", reason="Failed", succeeded="False", artifact=False)
+    world.settle()
+    assert world.status["lastRun"]["result"] == "Failed" and "activeRun" not in world.status
+    retried = {"conditions": [{"type": "Succeeded", "status": "Unknown", "reason": "Pending"}]}
+    world.need("TrainingRun", "tutor-2")["status"] = retried
+    world.now += timedelta(hours=1)
+    world.settle()
+    assert world.status["activeRun"] == "tutor-2"
+    assert world.names("TrainingRun") == {"tutor-2"}
+    world.finish_run("tutor-2")
+    world.settle()
+    assert world.status["revisions"][0]["revision"] == 2

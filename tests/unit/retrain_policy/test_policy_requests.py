@@ -273,3 +273,12 @@ def test_a_rollback_while_suspended_is_refused_because_the_route_is_left_alone()
     world.rest()
     assert "spec.suspend" in refusals(world)[0]
     assert world.weights() == {"tutor-r3": 100}
+
+
+def test_digits_that_are_no_number_are_refused_and_break_nothing() -> None:
+    world = World()
+    world.rest()
+    world.request("rollback:\u00b2/1")
+    world.settle()
+    assert [e.reason for e in world.events].count("RequestRefused") == 1
+    assert world.status["champion"]["revision"] == 1

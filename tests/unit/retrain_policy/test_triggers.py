@@ -222,3 +222,31 @@ def test_an_unreadable_source_is_told_and_starts_nothing() -> None:
     assert world.status["triggers"][0]["state"] == "Unknown"
     assert "not known: volume" in world.condition("Triggered")["message"]
     assert world.names("TrainingRun") == set()
+
+
+def test_what_was_counted_under_other_settings_says_nothing() -> None:
+    first = samples(counted(150))
+    last = TriggerStatus(name="volume", state=first.state, message=first.message, memory=first.memory)
+    assert samples(None, last, value="Negative").state is TriggerState.UNKNOWN
+    more = new_samples.evaluate(NewSamples(at_least=1000), Question(NOW, CHAMPION, "uid", last, None))
+    assert more.state is TriggerState.UNKNOWN
+
+
+def test_votes_that_cannot_be_read_for_days_are_not_asked_for_at_once_again() -> None:
+    world = World(policy(triggers=[LIKES]))
+    world.rest(horizon=60)
+    world.now += timedelta(days=3)
+    world.reads_fail = "source thumbs: no answer in time"
+    assert (world.settle().requeue_after or 0) > 60
+    world.reads_fail = None
+    assert world.rest(horizon=60).status["triggers"][0]["memory"].count("2026-11-23") == 1
+
+
+def test_votes_that_another_invalid_trigger_keeps_from_being_counted_are_not_read_in_a_loop() -> None:
+    world = World(policy(triggers=[LIKES]))
+    world.rest(horizon=60)
+    world.now += timedelta(days=3)
+    broken = {"name": "weekly", "schedule": {"cron": "0 2 31 2 *"}}
+    world.policy["spec"]["triggers"] = [LIKES, broken]
+    assert (world.settle().requeue_after or 0) > 60
+    assert world.condition("Stalled")

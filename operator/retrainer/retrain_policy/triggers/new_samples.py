@@ -16,24 +16,25 @@ def evaluate(settings: NewSamples, question: Question) -> Answer:
     if isinstance(reading, ReadFailed):
         return Answer(TriggerState.UNKNOWN, f"new feedback cannot be counted: {reading.reason}", None, threshold)
     if not isinstance(reading, CountRead) or reading.wanted.revision != _revision(question):
-        return _as_before(question, threshold)
+        return _as_before(settings, question, threshold)
     kind = {"Any": "", "Positive": "positive ", "Negative": "negative "}[settings.value or "Any"]
     message = f"{reading.count} new {kind}records {_since(question)}; {threshold} are wanted"
     state = TriggerState.FIRED if reading.count >= settings.at_least else TriggerState.QUIET
-    return Answer(state, message, str(reading.count), threshold, _memory(question))
+    return Answer(state, message, str(reading.count), threshold, _memory(settings, question))
 
 
-def _as_before(question: Question, threshold: str) -> Answer:
+def _as_before(settings: NewSamples, question: Question, threshold: str) -> Answer:
     """Nothing was read in this pass: what was said last still stands."""
     last = question.previous
-    if last is None or last.memory != _memory(question):
+    if last is None or last.memory != _memory(settings, question):
         return Answer(TriggerState.UNKNOWN, "new feedback was not counted yet", None, threshold)
     return Answer(last.state, last.message, last.observed, threshold, last.memory)
 
 
-def _memory(question: Question) -> str:
-    """Which champion the count is about: a count about another one says nothing."""
-    return json.dumps({"revision": _revision(question)})
+def _memory(settings: NewSamples, question: Question) -> str:
+    """What the count answers: one about another champion, or under other settings, says nothing."""
+    asked = {"revision": _revision(question), "value": settings.value or "Any", "atLeast": settings.at_least}
+    return json.dumps(asked)
 
 
 def _revision(question: Question) -> int | None:
