@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
-from retrainer.conditions import set_condition, set_stalled, truncate
+from retrainer.conditions import is_false, is_true, set_condition, set_stalled, truncate
 from retrainer.kube.cache import Cache, Key
 from retrainer.kube.carry_out import carry_out
 from retrainer.kube.client import Client
@@ -81,7 +81,7 @@ class Reconciler(Generic[I]):
             if isinstance(error, Conflict):
                 # The cache was behind. Back-off nevertheless: it may be a child that conflicts.
                 await self._refresh(obj)
-            if failures >= _TELL_AFTER_FAILURES:
+            if _is_time_to_tell(failures):
                 await self._tell(obj, error)
             raise
 
@@ -125,6 +125,8 @@ class Reconciler(Generic[I]):
         key = (live["metadata"]["namespace"], live["metadata"]["name"])
         now, generation = self._in.now(), live["metadata"].get("generation")
         status = dict(live.get("status") or {})
+        if self._main_condition == "Succeeded" and _is_decided(status):
+            return  # the verdict is final, and who reads it acts on it: the operator's log has the error
         message = truncate(f"a pass over this object fails and is tried again: {_describe(error)}", 500)
         conditions = set_condition(
             status.get("conditions"), self._main_condition, "Unknown", "Error", message, now, generation
@@ -139,6 +141,19 @@ class Reconciler(Generic[I]):
             self._remember(await self._in.client.put_status(live, status))
         except ApiError as second:
             _log.warning("error of %s/%s not told: %s", *key, second)
+
+
+def _is_time_to_tell(failures: int) -> bool:
+    """At 4, 8, 16 … failures: what is told is a change of the object, which ends the back-off of its next pass.
+
+    So a message that differs with every try (a port, a request id) must not be told with every try.
+    """
+    return failures >= _TELL_AFTER_FAILURES and failures.bit_count() == 1
+
+
+def _is_decided(status: Object) -> bool:
+    conditions = status.get("conditions")
+    return is_true(conditions, "Succeeded") or is_false(conditions, "Succeeded")
 
 
 def _describe(error: Exception) -> str:

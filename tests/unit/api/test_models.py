@@ -16,7 +16,7 @@ from retrainer.api.v1alpha1.ab_experiment import ABExperimentStatus, ExperimentR
 from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, SourceReason
 from retrainer.api.v1alpha1.kind import Kind
 from retrainer.api.v1alpha1.retrain_policy import ChampionStatus, PolicyReason
-from retrainer.api.v1alpha1.schema import Condition, exactly_one, immutable
+from retrainer.api.v1alpha1.schema import Condition, SpecModel, StatusModel, exactly_one, immutable
 from retrainer.api.v1alpha1.training_run import RunReason, TrainingRunSpec, TrainingRunStatus
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
@@ -137,3 +137,12 @@ def test_numbers_of_a_status_are_decimal_strings_and_never_floats() -> None:
     assert dumped(champion)["metrics"] == [{"name": "accuracy", "value": "0.85"}]
     with pytest.raises(ValidationError):
         ABExperimentStatus.model_validate({"effects": [{"metric": "likes", "estimate": 0.1}]})
+
+
+def test_an_error_never_quotes_what_was_written() -> None:
+    """Errors of validation reach conditions and logs."""
+    for model in (SpecModel, StatusModel):
+        kind = type("Kind", (model,), {"__annotations__": {"count": int}})
+        with pytest.raises(ValidationError) as error:
+            kind.model_validate({"count": "hunter2"})
+        assert "count" in str(error.value) and "hunter2" not in str(error.value)

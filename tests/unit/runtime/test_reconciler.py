@@ -309,3 +309,23 @@ def test_children_that_were_written_are_in_the_cache_at_once() -> None:
 
 def test_a_name_conflict_names_what_to_do() -> None:
     assert "rename" in str(NameConflict("Job", "run-train-1"))
+
+
+class TestTellingDoesNoHarm:
+    def test_a_verdict_is_not_overturned_by_an_error_after_it(self) -> None:
+        """A cancelled run whose Job cannot be deleted at the moment would come to life again."""
+        verdict = {"type": "Succeeded", "status": "False", "reason": "Cancelled", "message": "m"}
+        world = World(always(STAGED), obj=run_object(status={"conditions": [verdict]}))
+        world.observe_error = ApiError(500, "InternalError", "etcd is slow")
+        world.fails(ApiError, failures=4)
+        assert world.live["status"] == {"conditions": [verdict]}
+        assert world.written() == []
+
+    def test_a_message_that_differs_with_every_try_does_not_end_the_back_off_with_every_try(self) -> None:
+        world = World(always(STAGED))
+        for failures in range(4, 64):
+            world.observe_error = ValueError(f"read udp 10.0.0.5:{40_000 + failures}: i/o timeout")
+            world.fails(ValueError, failures)
+        assert world.written() == [("status", "TrainingRun")] * 4
+        told = world.condition("Succeeded")
+        assert told is not None and "40032" in told["message"]

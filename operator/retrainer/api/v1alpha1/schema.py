@@ -111,6 +111,7 @@ class SpecModel(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
 
 
@@ -123,6 +124,7 @@ class StatusModel(BaseModel):
         extra="ignore",
         frozen=True,
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
 
 
