@@ -129,5 +129,6 @@ def _next_look(draft: Draft, scene: Scene) -> float | None:
     if draft.ledger.state.applied is None:
         return PENDING_SECONDS
     due = seconds_to_next_window(draft.ledger, scene.now.timestamp())
-    wait = LOOK_SECONDS if due is None or scene.source else min(due + 0.05, LOOK_SECONDS)
+    # A window that is due already is being read, and its answer wakes us.
+    wait = LOOK_SECONDS if not due or scene.source else min(due + 0.05, LOOK_SECONDS)
     return max(wait, 0.2)

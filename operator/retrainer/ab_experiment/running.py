@@ -141,8 +141,12 @@ def _guard_arms(draft: Draft, scene: Scene) -> Draft:
 def _count_windows(draft: Draft, scene: Scene) -> Draft:
     """Count what is due and was read, in order, and obey the rules after each window."""
     maturity = draft.ledger.config.maturity_seconds
-    around = _circumstances(draft, scene, scene.arms)
+    if draft.ledger.state.weight < ((scene.seen.obj.get("status") or {}).get("weightPercent") or 0):
+        # A lower weight is on the status before it is in the ledger; windows may not be, or a write that fails
+        # in between leaves a ledger that seems to have lost some. They are counted by the next pass.
+        return draft
     while not draft.decided:
+        around = _circumstances(draft, scene, scene.arms)
         window = next(pending(draft.ledger), None)
         if window is None or window.end + maturity >= scene.now.timestamp():
             break

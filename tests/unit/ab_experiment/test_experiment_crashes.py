@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 from unit.ab_experiment.world import STANDALONE, Killed, World, spec
 
+from retrainer.ab_experiment.decide import decide
+from retrainer.ab_experiment.input import Readiness
 from retrainer.ab_experiment.ledger import load, replay
 
 POLICY = {"policyRef": {"name": "tutor"}}
@@ -130,3 +134,39 @@ def test_the_lower_of_ledger_and_status_is_the_weight_in_force():
     assert world.applied_routes[-1] == 10
     world.pass_once()
     assert world.routed_weight == 25
+
+
+def test_a_ledger_behind_a_lowered_status_has_lost_no_window() -> None:
+    """Candidate gone just as a window is due, and the write of the ledger fails after that of the status."""
+    for second in range(8, 20):
+        world = World()
+        world.run(seconds=second, step=1.0)
+        world.wait(5.0)
+        world.candidate = Readiness(False, "Service tutor-r4 has no ready endpoints")
+        world.kill_before_write = world.writes + 1
+        with contextlib.suppress(Killed):
+            world.pass_once()
+        world.kill_before_write = None
+        world.tick()
+        assert world.status["weightPercent"] == 0
+        assert "decision" not in world.status, world.status["decision"]
+
+
+def test_a_person_is_asked_once_however_many_windows_are_caught_up_with() -> None:
+    world = World(spec=spec(traffic=POLICY, onInconclusive="Hold", maximumDurationSeconds=60), candidate_rate=0.72)
+    world.run(seconds=30, step=1.0)
+    world.source_down = True
+    for _ in range(8):
+        world.wait(5.0)
+    world.source_down = False
+    world.tick()
+    world.tick()
+    assert [line["kind"] for line in history(world)].count("awaiting") == 1
+
+
+def test_while_a_due_window_is_being_read_its_answer_is_waited_for_and_not_polled() -> None:
+    world = World()
+    world.run(seconds=10, step=1.0)
+    world.wait(30.0)
+    unread = replace(world.look(), readings={})
+    assert decide(unread, world.now).requeue_after == 5
