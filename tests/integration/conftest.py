@@ -1,4 +1,4 @@
-"""Fixtures of the integration tests that run the operator as a process under its own Role."""
+"""Fixtures of the integration tests: the operator as a process under its own Role, the trainer's real processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 from operator_process import Kubectl, Operator
 
 from devcluster.cluster import Cluster
+from tests.unit.trainer.trainer_world import World
 
 
 @pytest.fixture
@@ -24,3 +25,9 @@ def operator(cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> Iterator[Ope
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """An empty world of the trainer."""
+    return World(tmp_path)

@@ -104,6 +104,7 @@ class Readings:
         source.asked_at = self._monotonic()
         known = source.answers.get(question.name)
         if known is not None:
+            source.answers.move_to_end(question.name)  # what is still asked for is forgotten last
             reading, at = known
             age = self._monotonic() - at
             limit = _RETRY_SECONDS if reading.error is not None else max_age_seconds

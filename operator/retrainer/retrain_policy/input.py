@@ -41,15 +41,13 @@ class CountWanted:
 class UnitDaysWanted:
     """Mean vote (1 positive, 0 negative, neutral left out) per UTC day and unit of the champion's records.
 
-    Days `first` ≤ day < `before`, all whole. A record is the champion's when its `model` is one of `models`;
-    where a source maps no `model`, when its `variant` is not `candidate` and its time is not before `promoted`.
+    Days `first` ≤ day < `before`, all whole. A record is the champion's when its `model` is one of `models`.
     """
 
     trigger: str
     sources: tuple[str, ...]
     signal: str
     models: tuple[str, ...]
-    promoted: datetime
     first: date
     before: date
     revision: int

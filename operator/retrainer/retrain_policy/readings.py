@@ -41,8 +41,9 @@ class PolicyReadings:
     def _answer(self, policy: Key, want: Wanted, sources: Mapping[str, Object]) -> Reading | None:
         values = []
         for name in want.sources:
-            interval = float(sources[name]["spec"].get("syncIntervalSeconds") or 300)
-            question = _question(policy[1], want)
+            source = sources[name]
+            interval = float(source["spec"].get("syncIntervalSeconds") or 300)
+            question = _question(policy[1], want, source)
             reading = self.readings.get((policy[0], name), question, (POLICY, policy), interval)
             if reading.error is not None:
                 return ReadFailed(want, f"source {name}: {reading.error.message}")
@@ -54,17 +55,20 @@ class PolicyReadings:
         return UnitDaysRead(want, _merged(values))
 
 
-def _question(policy: str, want: Wanted) -> Question:
+def _question(policy: str, want: Wanted, source: Object) -> Question:
+    """Another mapping of the source is another question: no run may start on what the old one counted."""
+    meta = source["metadata"]
+    name = (policy, want, meta.get("uid"), meta.get("generation"))
     if isinstance(want, CountWanted):
         counting = CountQuery(until=_FAR_FUTURE, since=want.since, value=want.value)
-        return Question((policy, want), partial(_count, counting))
+        return Question(name, partial(_count, counting))
     days = UnitDayQuery(
         signal=want.signal,
         after_date=(want.first - timedelta(days=1)).isoformat(),
         until_date=want.before.isoformat(),
         models=want.models,
     )
-    return Question((policy, want), partial(_unit_days, days))
+    return Question(name, partial(_unit_days, days))
 
 
 def _count(query: CountQuery, connector: Connector) -> int:

@@ -47,6 +47,20 @@ def _signals_exist(draft: Draft) -> Draft:
                 f"trigger {trigger.name}: positiveRate.signal {wanted.signal} is no thumbs signal of any "
                 "FeedbackSource in spec.sourceRefs",
             )
+        elif wanted is not None:
+            draft = _models_are_named(draft, trigger.name, signal_sources(wanted.signal, names, draft.input.sources))
+    return draft
+
+
+def _models_are_named(draft: Draft, trigger: str, names: tuple[str, ...]) -> Draft:
+    """Only the champion's votes count: a source that does not say which model answered would have none for ever."""
+    for name in names:
+        if not (draft.input.sources[name]["spec"].get("record") or {}).get("model"):
+            draft = draft.trouble(
+                PolicyReason.INVALID,
+                f"trigger {trigger}: positiveRate counts the champion's votes, but FeedbackSource {name} does not say "
+                "which model answered: map spec.record.model there",
+            )
     return draft
 
 

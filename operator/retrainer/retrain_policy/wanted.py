@@ -129,7 +129,6 @@ def _unit_days(
         sources=names,
         signal=trigger.positive_rate.signal,
         models=(str(champion.revision), digest, digest.removeprefix("sha256:")),
-        promoted=champion.promoted_time,
         first=first,
         before=min(today, first + timedelta(days=DAYS_AT_ONCE)),
         revision=champion.revision,

@@ -86,7 +86,10 @@ def source(name: str = "thumbs", trusted: str = "True", ready: str = "True") -> 
         "apiVersion": "retrainer.dev/v1alpha1",
         "kind": "FeedbackSource",
         "metadata": {"name": name, "namespace": "chat", "uid": f"source-{name}"},
-        "spec": {"signals": [{"name": "vote", "from": "v", "thumbs": {"positive": ["1"], "negative": ["-1"]}}]},
+        "spec": {
+            "record": {"id": "id", "time": "at", "model": "model"},
+            "signals": [{"name": "vote", "from": "v", "thumbs": {"positive": ["1"], "negative": ["-1"]}}],
+        },
         "status": {
             "conditions": [{"type": "Ready", "status": ready}, {"type": "DataTrusted", "status": trusted}],
             "summary": {"firstTime": "2026-11-17T08:00:00Z"},

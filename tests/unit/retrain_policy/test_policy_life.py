@@ -710,3 +710,14 @@ def test_a_failed_run_that_a_person_retries_is_followed_and_no_second_one_starts
     world.finish_run("tutor-2")
     world.settle()
     assert world.status["revisions"][0]["revision"] == 2
+
+
+def test_a_like_rate_over_a_source_that_names_no_model_is_a_trouble_with_its_remedy() -> None:
+    blind = source()
+    del blind["spec"]["record"]["model"]
+    world = World(policy(triggers=[{"name": "likes", "positiveRate": {"signal": "vote", "below": "0.85"}}]))
+    world.put(blind)
+    world.settle()
+    message = world.condition("Stalled")["message"]
+    assert "FeedbackSource thumbs" in message
+    assert "spec.record.model" in message

@@ -24,7 +24,7 @@ def champion(revision: int = 1) -> ChampionStatus:
 
 
 def wanted(first: date = DAY, before: date = DAY + timedelta(days=4), revision: int = 1) -> UnitDaysWanted:
-    return UnitDaysWanted("likes", ("thumbs",), "vote", ("1",), NOW, first, before, revision)
+    return UnitDaysWanted("likes", ("thumbs",), "vote", ("1",), first, before, revision)
 
 
 def votes(count: int, share: float, first: date = DAY, days: int = 4, seed: int = 1) -> tuple[UnitDay, ...]:
