@@ -201,10 +201,10 @@ def test_a_service_account_kubeconfig_is_bound_by_rbac(
 
 
 def test_init_containers_run_first_and_their_failure_fails_the_pod(kubectl: Kubectl) -> None:
-    mounts = [{"name": "work", "mountPath": "/work"}]
+    mounts = [{"name": "work", "mountPath": "/exchange"}]
     volumes = [{"name": "work", "emptyDir": {}}]
-    first = {**container("sh", "-c", "echo ready > /work/state", volumeMounts=mounts), "name": "first"}
-    main = container("grep", "ready", "/work/state", volumeMounts=mounts)
+    first = {**container("sh", "-c", "echo ready > /exchange/state", volumeMounts=mounts), "name": "first"}
+    main = container("grep", "ready", "/exchange/state", volumeMounts=mounts)
     broken = {**container("false"), "name": "broken"}
     kubectl.create(
         pod("ordered", pod_spec(main, volumes=volumes, initContainers=[first])),
