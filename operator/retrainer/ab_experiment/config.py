@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec, Metric
+from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
+from retrainer.api.v1alpha1.metrics import Metric
 from retrainer.statistics import power
 from retrainer.statistics.metric import MetricPlan
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from retrainer.api.v1alpha1.ab_experiment import ParentRef
+from retrainer.api.v1alpha1.traffic import ParentRef
 from retrainer.plan import Object
 from retrainer.statistics.sums import ArmSums
 

@@ -12,7 +12,7 @@ from retrainer.ab_experiment.children import ledger_name
 from retrainer.ab_experiment.counting import due_windows
 from retrainer.ab_experiment.input import ExperimentInput, Readiness
 from retrainer.ab_experiment.readings import ExperimentReadings
-from retrainer.api.v1alpha1.ab_experiment import ParentRef
+from retrainer.api.v1alpha1.traffic import ParentRef
 from retrainer.kube.cache import Cache, Key
 from retrainer.kube.client import Client
 from retrainer.kube.readiness import has_ready_address, slices_of

@@ -10,7 +10,9 @@ from typing import Any
 
 from retrainer.ab_experiment.input import ArmOutcomes, Reading
 from retrainer.ab_experiment.windows import Window
-from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec, Arm, Metric
+from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
+from retrainer.api.v1alpha1.metrics import Metric
+from retrainer.api.v1alpha1.traffic import Arm
 from retrainer.feedback.connectors.protocol import Arm as ArmModels
 from retrainer.feedback.connectors.protocol import ArmOutcome, Connector, OutcomeQuery
 from retrainer.feedback_source.readings import Question, Readings

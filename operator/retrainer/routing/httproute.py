@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from retrainer.api.v1alpha1.ab_experiment import ParentRef
+from retrainer.api.v1alpha1.traffic import ParentRef
 from retrainer.plan import Object
 
 API_VERSION = "gateway.networking.k8s.io/v1"

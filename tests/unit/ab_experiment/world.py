@@ -12,7 +12,8 @@ from retrainer.ab_experiment.children import backends, ledger_name
 from retrainer.ab_experiment.counting import due_windows
 from retrainer.ab_experiment.decide import decide
 from retrainer.ab_experiment.input import ArmOutcomes, ExperimentInput, Readiness
-from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec, ParentRef
+from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
+from retrainer.api.v1alpha1.traffic import ParentRef
 from retrainer.plan import Event, Plan
 from retrainer.routing import httproute
 from retrainer.statistics.sums import ArmSums, binary

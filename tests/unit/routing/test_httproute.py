@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from retrainer.api.v1alpha1.ab_experiment import ParentRef
+from retrainer.api.v1alpha1.traffic import ParentRef
 from retrainer.routing.httproute import ABSENT, Backend, build, observe, up_to_date
 
 PUBLIC = ParentRef(name="public")

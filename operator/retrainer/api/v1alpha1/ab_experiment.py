@@ -9,117 +9,27 @@ from pydantic import ConfigDict, Field
 
 from retrainer.api.v1alpha1.kind import Column as PrinterColumn
 from retrainer.api.v1alpha1.kind import Kind
+from retrainer.api.v1alpha1.metrics import Metric
 from retrainer.api.v1alpha1.schema import (
     Atomic,
     Decimal,
-    Digest,
     ErrorRate,
     Fraction,
     ItemName,
     ListMap,
     MicroTime,
-    ObjectName,
     ObjectRef,
     ObjectStatus,
+    PositiveDecimal,
     Rule,
     SpecModel,
     StatusModel,
     Time,
     cel,
-    exactly_one,
     immutable,
     validations,
 )
-
-
-class ServiceRef(SpecModel):
-    """A Service of the same namespace."""
-
-    name: ObjectName
-    """Its name."""
-    port: Annotated[int, Field(ge=1, le=65535)]
-    """Its port."""
-
-
-class ModelVersion(SpecModel):
-    """What an arm answers with; outcomes are attributed by it."""
-
-    model_config = ConfigDict(
-        json_schema_extra=validations(
-            Rule(
-                "has(self.revision) || has(self.digest)",
-                "set revision or digest: outcomes are attributed by what their record names",
-            )
-        )
-    )
-
-    revision: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    """Revision of the policy."""
-    uri: Annotated[str, Field(max_length=1024)] | None = None
-    """Where the artifact lies."""
-    digest: Digest | None = None
-    """Digest of the artifact."""
-
-
-class Arm(SpecModel):
-    """One side of the experiment."""
-
-    service_ref: ServiceRef
-    """The Service that gets its share of the traffic."""
-    model: ModelVersion
-    """What answers there."""
-
-
-class ParentRef(SpecModel):
-    """A Gateway."""
-
-    name: ObjectName
-    """Its name."""
-    namespace: ObjectName | None = None
-    """Its namespace; the route's own if unset."""
-    section_name: ObjectName | None = None
-    """One of its listeners; all if unset."""
-
-
-Hostname = Annotated[
-    str,
-    Field(min_length=1, max_length=253),
-    cel(
-        "self.matches('^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
-        "must be a host name in lower case, optionally beginning with '*.'",
-    ),
-]
-
-
-class RouteAttachment(SpecModel):
-    """How an HTTPRoute attaches to the world."""
-
-    parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8), Atomic()]
-    """The Gateways."""
-    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16), Atomic()] | None = None
-    """Host names; those of the Gateway if unset."""
-    path_prefix: Annotated[
-        str, Field(max_length=255), cel("self.startsWith('/')", "must begin with '/'")
-    ] = "/"
-    """Requests whose path begins with this."""
-
-
-class StandaloneRoute(RouteAttachment):
-    """An HTTPRoute that this experiment owns."""
-
-    name: ObjectName
-    """Name of the HTTPRoute to create."""
-
-
-class Traffic(SpecModel):
-    """Who carries the weights."""
-
-    model_config = ConfigDict(json_schema_extra=validations(exactly_one("policyRef", "httpRoute")))
-
-    policy_ref: ObjectRef | None = None
-    """A RetrainPolicy with `serving`; it writes its own route from status.weightPercent."""
-    http_route: StandaloneRoute | None = None
-    """An HTTPRoute of this experiment."""
+from retrainer.api.v1alpha1.traffic import Arm, Traffic
 
 
 class RampStep(SpecModel):
@@ -148,64 +58,44 @@ class Ramp(SpecModel):
     """Increasing weights, 50 at most."""
 
 
-class FeedbackMetricSource(SpecModel):
-    """Outcomes from a FeedbackSource."""
+class Assignment(SpecModel):
+    """What is randomised, and how."""
 
-    source_ref: ObjectRef
-    """The FeedbackSource."""
-    signal: ItemName
-    """A signal of it with polarity."""
-    value: Literal["Positive", "Negative"]
-    """Which votes count as 1; all others as 0."""
-
-
-class MetricSource(SpecModel):
-    """Where outcomes come from; exactly one."""
-
-    model_config = ConfigDict(json_schema_extra=validations(exactly_one("feedback")))
-
-    feedback: FeedbackMetricSource | None = None
-    """A FeedbackSource."""
+    unit: Literal["Request", "User"] | None = None
+    """Request: the gateway draws an arm for each. User: the application assigns each user by hash
+    (docs/assignment.md) and says so in the header x-retrainer-variant. Request if unset."""
+    salt: Annotated[
+        str,
+        Field(min_length=1, max_length=63),
+        cel("self.matches('^[-_.:a-zA-Z0-9]+$')", "must contain only letters, digits, '-', '_', '.' and ':'"),
+    ] | None = None
+    """Goes into the hash, so that two experiments divide the users differently; the experiment's name if unset."""
+    settle_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
+    """Outcomes are left out for this long after a weight was applied, while those that divide the traffic take it
+    up. If unset: 1 for gateways, 10 for a VirtualService, 60 for an InferenceService, 90 where the application reads
+    a ConfigMap."""
 
 
-class Metric(SpecModel):
-    """One thing that is compared."""
-
-    model_config = ConfigDict(
-        json_schema_extra=validations(
-            Rule(
-                "self.role != 'Guardrail' || has(self.margin)",
-                'a Guardrail needs a margin, the harm that would be tolerated, for example "0.02"',
-            ),
-            Rule(
-                "self.role != 'Primary' || !has(self.margin)",
-                "margin belongs to a Guardrail; the primary metric uses minimumDetectableEffect",
-            ),
-            Rule(
-                "self.goal != 'Decrease' || !has(self.missing) || self.missing != 'Zero'",
-                "missing: Zero with goal Decrease would reward suppressing feedback; use Exclude",
-            ),
-        )
-    )
-
-    name: ItemName
-    """Name of the metric."""
-    role: Literal["Primary", "Guardrail"]
-    """Primary decides; a Guardrail must not get worse."""
-    goal: Literal["Increase", "Decrease"]
-    """Which direction is better."""
-    margin: Annotated[Fraction, cel("double(self) > 0.0", "must be above 0")] | None = None
-    """Guardrail: the harm that would be tolerated, in units of the metric."""
-    source: MetricSource
-    """Where outcomes come from."""
-    missing: Literal["Exclude", "Zero"] | None = None
-    """Requests without feedback: left out, or counted as 0; Exclude if unset."""
-
+_PRIMARY_UNLESS_CANARY = (
+    Rule(
+        "self.mode != 'ABTest' || self.metrics.exists_one(m, m.role == 'Primary')",
+        "exactly one metric must have role Primary: it decides (mode: Canary needs none)",
+    ),
+    Rule(
+        "self.mode != 'Canary' || !self.metrics.exists(m, m.role == 'Primary')",
+        "mode: Canary has no Primary metric: it promotes when every guardrail is proven harmless",
+    ),
+)
 
 _EXPERIMENT_RULES = (
     Rule(
-        "self.metrics.exists_one(m, m.role == 'Primary')",
-        "exactly one metric must have role Primary: it decides",
+        "self.metrics.exists(m, has(m.source.feedback) || has(m.source.prometheus.unitsQuery))",
+        "at least one metric must count units: a FeedbackSource, or Prometheus with unitsQuery",
+    ),
+    Rule(
+        "double(self.minimumDetectableEffect) <= 1.0 || self.metrics.exists(m, m.role == 'Primary' && "
+        "has(m.source.feedback) && has(m.source.feedback.quality))",
+        "minimumDetectableEffect must be at most 1: the primary metric lies between 0 and 1",
     ),
     Rule(
         "self.minimumDurationSeconds < self.maximumDurationSeconds",
@@ -226,16 +116,16 @@ class PromotionExperiment(SpecModel):
     maturity_seconds: Annotated[int, Field(ge=0, le=2_592_000)] = 0
     """Wait this long after a window's end before its outcomes are counted."""
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=8), ListMap()]
-    """One Primary and any number of Guardrails."""
+    """One Primary, unless it is a canary, and any number of Guardrails."""
+    assignment: Assignment | None = None
+    """What is randomised; requests if unset."""
     alpha: ErrorRate = "0.05"
     """Probability of promoting a candidate that is not better, at most."""
     power: Annotated[
         Fraction, cel("double(self) >= 0.5 && double(self) < 1.0", "must be from 0.5 to below 1")
     ] = "0.8"
     """Probability of finding an effect of minimumDetectableEffect; used by the plan."""
-    minimum_detectable_effect: Annotated[
-        Fraction, cel("double(self) > 0.0", "must be above 0")
-    ] = "0.02"
+    minimum_detectable_effect: PositiveDecimal = "0.02"
     """The smallest effect worth promoting for, in units of the primary metric."""
     minimum_duration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 86_400
     """No promotion before this."""
@@ -251,7 +141,15 @@ class ABExperimentSpec(PromotionExperiment):
     model_config = ConfigDict(
         json_schema_extra=validations(
             *_EXPERIMENT_RULES,
+            *_PRIMARY_UNLESS_CANARY,
             Rule(
+                "has(self.baseline.serviceRef) == !has(self.traffic.inferenceService) && "
+                "has(self.candidate.serviceRef) == !has(self.traffic.inferenceService)",
+                "baseline and candidate need their serviceRef, except with traffic.inferenceService, "
+                "whose revisions are the arms",
+            ),
+            Rule(
+                "!has(self.baseline.serviceRef) || !has(self.candidate.serviceRef) || "
                 "self.baseline.serviceRef.name != self.candidate.serviceRef.name || "
                 "self.baseline.serviceRef.port != self.candidate.serviceRef.port",
                 "baseline and candidate must have different Services: the route divides the traffic between them",
@@ -269,6 +167,8 @@ class ABExperimentSpec(PromotionExperiment):
 
     suspend: bool = False
     """Hold the weight and promote nothing while true; guardrails still stop it."""
+    mode: Literal["ABTest", "Canary"] = "ABTest"
+    """ABTest promotes what is better; Canary what is proven not to be worse."""
     baseline: Arm
     """The model in service."""
     candidate: Arm
@@ -288,6 +188,8 @@ class Plan(StatusModel):
     """When enough units will have been seen at this rate."""
     feasible: bool | None = None
     """Whether that is before maximumDurationSeconds."""
+    progress: Annotated[str, Field(max_length=63)] | None = None
+    """Units counted so far, of those needed: 1650/4200."""
 
 
 class Effect(StatusModel):
@@ -301,6 +203,8 @@ class Effect(StatusModel):
     """Lower end of the interval, valid at every look."""
     upper: Decimal | None = None
     """Upper end of the interval."""
+    interval: Annotated[str, Field(max_length=63)] | None = None
+    """Both ends, for reading: [+0.1044, +0.2513]."""
     evidence: Decimal | None = None
     """e-value against the null that matters (Better for the primary, NotWorse for a guardrail)."""
     units: int = 0
@@ -397,6 +301,8 @@ class ExperimentReason(StrEnum):
     """Succeeded=Unknown: spec.suspend is set."""
     CANDIDATE_BETTER = "CandidateBetter"
     """Decision PromoteCandidate: better, and no guardrail worse."""
+    CANARY_PASSED = "CanaryPassed"
+    """Decision PromoteCandidate: mode Canary, and every guardrail is proven harmless."""
     PRIMARY_WORSE = "PrimaryWorse"
     """Decision KeepBaseline: the primary metric got worse."""
     GUARDRAIL_WORSE = "GuardrailWorse"
@@ -461,11 +367,11 @@ AB_EXPERIMENT = Kind(
         PrinterColumn("Verdict", "string", ".status.decision.verdict"),
         PrinterColumn("Weight", "integer", ".status.weightPercent"),
         PrinterColumn("Effect", "string", ".status.effects[0].estimate"),
-        PrinterColumn("Lower", "string", ".status.effects[0].lower", wide=True),
-        PrinterColumn("Upper", "string", ".status.effects[0].upper", wide=True),
+        PrinterColumn("Interval", "string", ".status.effects[0].interval", wide=True),
         PrinterColumn("Evidence", "string", ".status.effects[0].evidence", wide=True),
-        PrinterColumn("Units", "integer", ".status.effects[0].units"),
+        PrinterColumn("Units", "string", ".status.plan.progress"),
         PrinterColumn("ETA", "string", ".status.plan.estimatedCompletionTime"),
+        PrinterColumn("Reason", "string", '.status.conditions[?(@.type=="Succeeded")].reason', wide=True),
         PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
     ),
     root_rules=(

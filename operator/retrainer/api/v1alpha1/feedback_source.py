@@ -12,6 +12,7 @@ from retrainer.api.v1alpha1.kind import Kind
 from retrainer.api.v1alpha1.schema import (
     Atomic,
     Column,
+    Decimal,
     Fraction,
     ItemName,
     ListMap,
@@ -109,6 +110,15 @@ class Label(SpecModel):
     """Kind of the target; Classification if unset."""
 
 
+class Quality(SpecModel):
+    """One number about the answer."""
+
+    name: ItemName
+    """Name of the quality; an experiment's metric refers to it."""
+    from_: Column = Field(alias="from")
+    """Column, or dotted path into a JSON column."""
+
+
 class RecordMapping(SpecModel):
     """Which column holds which canonical field."""
 
@@ -138,6 +148,8 @@ class RecordMapping(SpecModel):
     """Inputs of a tabular model."""
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=32), ListMap()] | None = None
     """Truths given independently of the answer."""
+    qualities: Annotated[tuple[Quality, ...], Field(min_length=1, max_length=32), ListMap()] | None = None
+    """Numbers about the answer: its latency, its length, a judge's mark."""
 
 
 Votes = Annotated[
@@ -166,6 +178,30 @@ class Thumbs(SpecModel):
     """Values of disapproval."""
 
 
+class Rating(SpecModel):
+    """A number on a scale, for example 1 to 5 stars; values outside it are quarantined."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule("double(self.minimum) < double(self.maximum)", "minimum must be less than maximum"),
+            Rule(
+                "!has(self.positiveFrom) || !has(self.negativeUpTo) || "
+                "double(self.negativeUpTo) < double(self.positiveFrom)",
+                "negativeUpTo must be less than positiveFrom: a rating cannot be both",
+            ),
+        )
+    )
+
+    minimum: Decimal
+    """Worst rating."""
+    maximum: Decimal
+    """Best rating."""
+    positive_from: Decimal | None = None
+    """Ratings from this on are approval; none if unset."""
+    negative_up_to: Decimal | None = None
+    """Ratings up to this are disapproval; none if unset."""
+
+
 class LabelSignal(SpecModel):
     """The labels of the record are truths given independently of the answer."""
 
@@ -179,10 +215,10 @@ class Signal(SpecModel):
 
     model_config = ConfigDict(
         json_schema_extra=validations(
-            exactly_one("thumbs", "label", "correction"),
+            exactly_one("thumbs", "rating", "label", "correction"),
             Rule(
-                "!has(self.thumbs) || has(self.from)",
-                "a thumbs signal needs `from`, the column that holds the vote",
+                "!(has(self.thumbs) || has(self.rating)) || has(self.from)",
+                "a thumbs or rating signal needs `from`, the column that holds the vote",
             ),
         )
     )
@@ -193,6 +229,8 @@ class Signal(SpecModel):
     """Column of the value."""
     thumbs: Thumbs | None = None
     """Approval or disapproval."""
+    rating: Rating | None = None
+    """A number on a scale."""
     label: LabelSignal | None = None
     """Independent truth (record.labels)."""
     correction: CorrectionSignal | None = None

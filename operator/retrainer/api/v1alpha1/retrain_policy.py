@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from retrainer.api.v1alpha1.ab_experiment import PromotionExperiment, RouteAttachment
+from retrainer.api.v1alpha1.ab_experiment import PromotionExperiment
 from retrainer.api.v1alpha1.kind import Column as PrinterColumn
 from retrainer.api.v1alpha1.kind import Kind
 from retrainer.api.v1alpha1.schema import (
@@ -30,6 +30,7 @@ from retrainer.api.v1alpha1.schema import (
     exactly_one,
     validations,
 )
+from retrainer.api.v1alpha1.traffic import RouteAttachment
 from retrainer.api.v1alpha1.training_parts import (
     GATES_NAME_TARGETS,
     DataSelection,
@@ -199,18 +200,28 @@ class Promotion(SpecModel):
     model_config = ConfigDict(
         json_schema_extra=validations(
             Rule(
-                "self.method != 'ABTest' || has(self.experiment)",
-                "method ABTest needs promotion.experiment; without an experiment use method Immediate",
+                "self.method == 'Immediate' || has(self.experiment)",
+                "methods ABTest and Canary need promotion.experiment; without an experiment use method Immediate",
             ),
             Rule(
                 "self.method != 'Immediate' || !has(self.experiment)",
                 "method Immediate runs no experiment: remove promotion.experiment or use method ABTest",
             ),
+            Rule(
+                "self.method != 'ABTest' || !has(self.experiment) || "
+                "self.experiment.metrics.exists_one(m, m.role == 'Primary')",
+                "method ABTest: exactly one metric must have role Primary: it decides",
+            ),
+            Rule(
+                "self.method != 'Canary' || !has(self.experiment) || "
+                "!self.experiment.metrics.exists(m, m.role == 'Primary')",
+                "method Canary has no Primary metric: it promotes when every guardrail is proven harmless",
+            ),
         )
     )
 
-    method: Literal["ABTest", "Immediate"] = "ABTest"
-    """By an experiment on live traffic, or at once."""
+    method: Literal["ABTest", "Canary", "Immediate"] = "ABTest"
+    """By an experiment on live traffic that must show it better (ABTest) or harmless (Canary), or at once."""
     experiment: PromotionExperiment | None = None
     """Settings of the experiment."""
 
@@ -243,8 +254,8 @@ class RetrainPolicySpec(SpecModel):
                 "strategyRules: when.triggered names a trigger that does not exist",
             ),
             Rule(
-                "self.promotion.method != 'ABTest' || has(self.serving)",
-                "promotion.method ABTest needs serving: the operator must run both models and own the route; "
+                "self.promotion.method == 'Immediate' || has(self.serving)",
+                "promotion.method ABTest or Canary needs serving: the operator must run both models and own the route; "
                 "without serving use method Immediate",
             ),
         )
