@@ -20,7 +20,7 @@ COLUMNS = {
     "TrainingRun": ["Succeeded", "Stage", "Progress", "Metric", "Change", "Duration", "Age"],
     "ABExperiment": ["Verdict", "Weight", "Effect", "Units", "ETA", "Age"],
 }
-WIDE = {"FeedbackSource": {"Reason"}, "ABExperiment": {"Lower", "Upper", "Evidence"}}
+WIDE = {"FeedbackSource": {"Reason"}, "ABExperiment": {"Interval", "Evidence", "Reason"}}
 SHORT = {"FeedbackSource": "fbs", "RetrainPolicy": "rtp", "TrainingRun": "trun", "ABExperiment": "abx"}
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
