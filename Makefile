@@ -50,7 +50,7 @@ kubectl:
 test test-unit test-perf: export PATH := $(PATH):$(CURDIR)/.tools/bin
 
 .PHONY: test
-test: install kubectl postgres ## All tests, on a real control plane and a real PostgreSQL
+test: install kubectl test-servers ## All tests, on a real control plane and a real PostgreSQL
 	@$(BIN)/python -m pytest tests/unit -n 2 -q
 	@$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/perf
 
@@ -103,10 +103,15 @@ requirements: $(UV) ## Pin the dependencies anew
 	@$(COMPILE) --extra trainer-tabular --extra trainer-text -o requirements/trainer-text.txt
 	@$(COMPILE) --extra operator --extra trainer-tabular --extra dev -o requirements/dev.txt
 
-.PHONY: postgres
-postgres:
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+# Servers and tools that the tests start; on Debian and Ubuntu as root they are installed, elsewhere asked for.
+DEBIAN_PACKAGES = postgresql:/usr/lib/postgresql/*/bin/initdb prometheus:/usr/bin/prometheus faketime:/usr/bin/faketime
+
+.PHONY: test-servers
+test-servers:
+	@missing=""; for pair in $(DEBIAN_PACKAGES); do \
+	  ls $${pair#*:} >/dev/null 2>&1 || command -v "$$(basename $${pair#*:})" >/dev/null || missing="$$missing $${pair%%:*}"; \
+	done; if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "Installing PostgreSQL for the tests …"; apt-get -qq update; \
-	    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y postgresql >/dev/null; \
-	  else echo "The tests need PostgreSQL's server (Debian, Ubuntu: sudo apt-get install postgresql)."; exit 1; fi; }
+	    echo "Installing for the tests:$$missing …"; apt-get -qq update; \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	  else echo "The tests need$$missing (Debian, Ubuntu: sudo apt-get install$$missing)."; exit 1; fi; fi

@@ -29,6 +29,7 @@ def bad(sentence: str, changes: dict[str, Any], *words: str) -> Bad:
 
 POSTGRES = {"connectionSecretRef": {"name": "feedback-db", "key": "dsn"}, "table": "public.feedback"}
 THUMBS = {"positive": ["1"], "negative": ["-1"]}
+PROMETHEUS = {"url": "http://prometheus:9090", "query": "errors_total"}
 GOOD_TRIGGER = {"name": "stale", "staleness": {"maximumAgeDays": 30}}
 CHAMPION = {"uri": "file:///models/base/", "digest": DIGEST}
 MANY = 33
@@ -74,7 +75,7 @@ FEEDBACK_SOURCES = [
         "Duplicate value",
     ),
     bad("a signal of no kind", {"spec.signals.0.thumbs": ABSENT}, "spec.signals[0]", "set exactly one of thumbs"),
-    bad("a signal of two kinds", {"spec.signals.0.correction": {}}, "set exactly one of thumbs, label and correction"),
+    bad("a signal of two kinds", {"spec.signals.0.correction": {}}, "one of thumbs, rating, label and correction"),
     bad("thumbs without a column", {"spec.signals.0.from": ABSENT}, "spec.signals[0]", "needs `from`"),
     bad("thumbs without negative values", {"spec.signals.0.thumbs.negative": []}, "thumbs.negative", "at least 1"),
     bad(
@@ -113,6 +114,30 @@ FEEDBACK_SOURCES = [
     bad("a name with dots", {"metadata.name": "a.b"}, "metadata.name must be", "lower case letters, digits and '-'"),
     bad("a name that begins with a digit", {"metadata.name": "1a"}, "metadata.name must be", "beginning with a letter"),
     bad("no spec", {"spec": ABSENT}, "spec", "Required"),
+    bad(
+        "a rating without its column",
+        {"spec.signals.0": {"name": "stars", "rating": {"minimum": "1", "maximum": "5"}}},
+        "spec.signals[0]",
+        "needs `from`",
+    ),
+    bad(
+        "a scale upside down",
+        {"spec.signals.0": {"name": "stars", "from": "rating", "rating": {"minimum": "5", "maximum": "1"}}},
+        "spec.signals[0].rating",
+        "minimum must be less than maximum",
+    ),
+    bad(
+        "a rating that is praise and blame",
+        {
+            "spec.signals.0": {
+                "name": "stars",
+                "from": "rating",
+                "rating": {"minimum": "1", "maximum": "5", "positiveFrom": "3", "negativeUpTo": "3"},
+            }
+        },
+        "spec.signals[0].rating",
+        "a rating cannot be both",
+    ),
 ]
 
 EXPERIMENT = "spec.promotion.experiment"
@@ -216,12 +241,12 @@ RETRAIN_POLICIES = [
         "spec.sourceRefs[0].name",
         "must be the name of a Kubernetes object",
     ),
-    bad("ABTest without serving", {"spec.serving": ABSENT}, "ABTest needs serving", "use method Immediate"),
+    bad("ABTest without serving", {"spec.serving": ABSENT}, "ABTest or Canary needs serving", "use method Immediate"),
     bad(
         "ABTest without an experiment",
         {EXPERIMENT: ABSENT},
         "spec.promotion",
-        "ABTest needs promotion.experiment",
+        "methods ABTest and Canary need promotion.experiment",
         "Immediate",
     ),
     bad(
@@ -234,8 +259,14 @@ RETRAIN_POLICIES = [
     bad(
         "a policy's experiment without a primary metric",
         {f"{EXPERIMENT}.metrics": [metric("bad", "Guardrail", "Decrease", "Negative", margin="0.02")]},
-        EXPERIMENT,
+        "spec.promotion",
         "exactly one metric must have role Primary",
+    ),
+    bad(
+        "Canary with a primary metric",
+        {"spec.promotion.method": "Canary"},
+        "spec.promotion",
+        "method Canary has no Primary metric",
     ),
     bad(
         "an initial model outside the supported places",
@@ -458,27 +489,155 @@ AB_EXPERIMENTS = [
         "spec.metrics[1]",
         "would reward suppressing feedback; use Exclude",
     ),
-    bad("a margin above one", {"spec.metrics.1.margin": "1.5"}, "spec.metrics[1].margin", "between 0 and 1"),
+    bad("a margin above one", {"spec.metrics.1.margin": "1.5"}, "spec.metrics[1]", "margin must be at most 1 here"),
+    bad("a margin of nothing", {"spec.metrics.1.margin": "0"}, "spec.metrics[1].margin", "positive decimal"),
     bad(
         "a count of events from feedback",
         {"spec.metrics.1.kind": "Events"},
-        "unknown field",
-        "spec.metrics[1].kind",
+        "spec.metrics[1]",
+        "kind: Events needs source.prometheus",
     ),
-    bad("a metric without a source", {"spec.metrics.0.source": {}}, "spec.metrics[0].source", "set feedback"),
-    bad("a score", {"spec.metrics.0.source.feedback.value": "Score"}, "feedback.value", '"Positive", "Negative"'),
-    bad("a mode that does not exist", {"spec.mode": "Canary"}, "unknown field", "spec.mode"),
-    bad("no traffic", {"spec.traffic": {}}, "spec.traffic", "set exactly one of policyRef and httpRoute"),
+    bad("a metric without a source", {"spec.metrics.0.source": {}}, "spec.metrics[0].source", "set exactly one of"),
+    bad(
+        "a value that does not exist",
+        {"spec.metrics.0.source.feedback.value": "Neutral"},
+        "feedback.value",
+        '"Positive", "Negative", "Score"',
+    ),
+    bad(
+        "a signal without its value",
+        {"spec.metrics.0.source.feedback.value": ABSENT},
+        "spec.metrics[0].source.feedback",
+        "a signal needs one",
+    ),
+    bad(
+        "a signal and a quality",
+        {"spec.metrics.0.source.feedback.quality": "latency"},
+        "spec.metrics[0].source.feedback",
+        "exactly one of signal and quality",
+    ),
+    bad(
+        "two places for one metric",
+        {"spec.metrics.1.source.prometheus": PROMETHEUS, "spec.metrics.1.kind": "Events"},
+        "spec.metrics[1].source",
+        "set exactly one of feedback and prometheus",
+    ),
+    bad(
+        "Prometheus without a kind",
+        {"spec.metrics.1.source": {"prometheus": PROMETHEUS}},
+        "spec.metrics[1]",
+        "needs its kind, Events or Proportion",
+    ),
+    bad(
+        "events that decide",
+        {
+            "spec.metrics.0.source": {"prometheus": PROMETHEUS},
+            "spec.metrics.0.kind": "Events",
+            "spec.metrics.0.goal": "Decrease",
+        },
+        "spec.metrics[0]",
+        "kind: Events can only be a Guardrail",
+    ),
+    bad(
+        "a proportion of an unknown whole",
+        {"spec.metrics.1.source": {"prometheus": PROMETHEUS}, "spec.metrics.1.kind": "Proportion"},
+        "spec.metrics[1]",
+        "needs source.prometheus.unitsQuery",
+    ),
+    bad(
+        "missing outcomes of a counter",
+        {
+            "spec.metrics.1.source": {"prometheus": PROMETHEUS},
+            "spec.metrics.1.kind": "Events",
+            "spec.metrics.1.missing": "Exclude",
+        },
+        "spec.metrics[1]",
+        "missing belongs to a signal of a FeedbackSource",
+    ),
+    bad(
+        "a PromQL expression instead of a counter",
+        {
+            "spec.metrics.1.source": {"prometheus": {**PROMETHEUS, "query": "sum(rate(errors_total[5m]))"}},
+            "spec.metrics.1.kind": "Events",
+        },
+        "source.prometheus.query",
+        "must select the series of a counter",
+        "without functions",
+    ),
+    bad(
+        "a password in the address of Prometheus",
+        {
+            "spec.metrics.1.source": {"prometheus": {**PROMETHEUS, "url": "http://me:secret@prometheus:9090"}},
+            "spec.metrics.1.kind": "Events",
+        },
+        "source.prometheus.url",
+        "without user",
+    ),
+    bad(
+        "a label that cannot be one",
+        {
+            "spec.metrics.1.source": {"prometheus": {**PROMETHEUS, "armLabel": "model-revision"}},
+            "spec.metrics.1.kind": "Events",
+        },
+        "source.prometheus.armLabel",
+        "must be the name of a label",
+    ),
+    bad("a mode that does not exist", {"spec.mode": "BlueGreen"}, "spec.mode", '"ABTest", "Canary"'),
+    bad("a canary with a primary metric", {"spec.mode": "Canary"}, "spec", "mode: Canary has no Primary metric"),
+    bad(
+        "a canary that counts no units",
+        {
+            "spec.mode": "Canary",
+            "spec.metrics": [
+                {
+                    "name": "errors",
+                    "role": "Guardrail",
+                    "goal": "Decrease",
+                    "margin": "0.5",
+                    "kind": "Events",
+                    "source": {"prometheus": PROMETHEUS},
+                }
+            ],
+        },
+        "at least one metric must count units",
+    ),
+    bad("a salt with a space", {"spec.assignment": {"salt": "a b"}}, "assignment.salt", "must contain only letters"),
+    bad("a unit we do not have", {"spec.assignment": {"unit": "Session"}}, "assignment.unit", '"Request", "User"'),
+    bad("hours to settle", {"spec.assignment": {"settleSeconds": 3601}}, "spec.assignment.settleSeconds", "3600"),
+    bad("no traffic", {"spec.traffic": {}}, "spec.traffic", "set exactly one of policyRef, httpRoute"),
     bad(
         "two who carry the weights",
         {"spec.traffic.policyRef": {"name": "tutor"}},
         "spec.traffic",
-        "set exactly one of policyRef and httpRoute",
+        "set exactly one of policyRef, httpRoute",
+    ),
+    bad(
+        "a VirtualService without hosts",
+        {"spec.traffic": {"virtualService": {"name": "tutor", "hosts": []}}},
+        "spec.traffic.virtualService.hosts",
+        "at least 1",
+    ),
+    bad(
+        "a Gateway of Istio that cannot be one",
+        {"spec.traffic": {"virtualService": {"name": "t", "hosts": ["t.example.com"], "gateways": ["a/b/c"]}}},
+        "spec.traffic.virtualService.gateways[0]",
+        "must be the name of an Istio Gateway",
+    ),
+    bad(
+        "Services beside an InferenceService",
+        {"spec.traffic": {"inferenceService": {"name": "tutor"}}},
+        "except with traffic.inferenceService",
+    ),
+    bad("an arm without its Service", {"spec.candidate.serviceRef": ABSENT}, "need their serviceRef"),
+    bad(
+        "an effect beyond the metric's range",
+        {"spec.minimumDetectableEffect": "20"},
+        "minimumDetectableEffect must be at most 1",
     ),
     bad("alpha of one", {"spec.alpha": "1"}, "spec.alpha", "above 0 and at most 0.5", '"0.05"'),
     bad("alpha as a number", {"spec.alpha": 0.05}, "spec.alpha", "must be of type string"),
     bad("a certain finding", {"spec.power": "1"}, "spec.power", "from 0.5 to below 1"),
-    bad("an effect of nothing", {"spec.minimumDetectableEffect": "0"}, "minimumDetectableEffect", "must be above 0"),
+    bad("an effect of nothing", {"spec.minimumDetectableEffect": "0"}, "minimumDetectableEffect", "positive decimal"),
     bad(
         "a shortest duration beyond the longest",
         {"spec.minimumDurationSeconds": 1000, "spec.maximumDurationSeconds": 600},

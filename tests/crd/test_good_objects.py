@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 from crd.conftest import Api
-from crd.valid_objects import ABSENT, BASES, DIGEST, changed, metric
+from crd.valid_objects import ABSENT, BASES, DIGEST, changed, counter, metric
 
 from retrainer.api.v1alpha1 import KINDS
 from retrainer.plan import Object
 
 POSTGRES = {"connectionSecretRef": {"name": "feedback-db", "key": "dsn"}, "query": "SELECT * FROM feedback"}
+
+STARS = {"minimum": "1", "maximum": "5", "positiveFrom": "4", "negativeUpTo": "2"}
+ISTIO = {"name": "tutor", "hosts": ["tutor.example.com"], "gateways": ["mesh", "istio-system/public"]}
+LATENCY = {"sourceRef": {"name": "chat-thumbs"}, "quality": "latency"}
 
 GOOD: list[tuple[str, str, dict[str, Any]]] = [
     ("FeedbackSource", "a query of PostgreSQL", {"spec.sqlite": ABSENT, "spec.postgres": POSTGRES}),
@@ -43,6 +47,62 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
                     *({"name": f"f{n}", "from": f"values.{n}", "type": "Numeric"} for n in range(511)),
                 ]
             }
+        },
+    ),
+    (
+        "FeedbackSource",
+        "stars, and a number about the answer",
+        {
+            "spec.signals.+": {"name": "stars", "from": "stars", "rating": STARS},
+            "spec.record.qualities": [{"name": "latency", "from": "timing.milliseconds"}],
+        },
+    ),
+    (
+        "ABExperiment",
+        "users, by a ConfigMap",
+        {
+            "spec.assignment": {"unit": "User", "salt": "tutor-4", "settleSeconds": 120},
+            "spec.traffic": {"configMap": {"name": "tutor-assignment"}},
+        },
+    ),
+    ("ABExperiment", "a VirtualService", {"spec.traffic": {"virtualService": ISTIO}}),
+    (
+        "ABExperiment",
+        "an InferenceService",
+        {
+            "spec.traffic": {"inferenceService": {"name": "tutor"}},
+            "spec.baseline.serviceRef": ABSENT,
+            "spec.candidate.serviceRef": ABSENT,
+        },
+    ),
+    (
+        "ABExperiment",
+        "a canary with every kind of guardrail",
+        {
+            "spec.mode": "Canary",
+            "spec.metrics": [
+                counter("errors", "Events"),
+                counter("slow", "Proportion", unitsQuery="requests_total", armLabel="version"),
+                metric("dislikes", "Guardrail", "Decrease", "Negative", margin="0.02"),
+                metric("latency", "Guardrail", "Decrease", "Negative", margin="50") | {"source": {"feedback": LATENCY}},
+            ],
+        },
+    ),
+    (
+        "ABExperiment",
+        "a number without bounds decides",
+        {
+            "spec.metrics.0.source": {"feedback": LATENCY},
+            "spec.metrics.0.goal": "Decrease",
+            "spec.minimumDetectableEffect": "20",
+        },
+    ),
+    (
+        "RetrainPolicy",
+        "a canary",
+        {
+            "spec.promotion.method": "Canary",
+            "spec.promotion.experiment.metrics.0": metric("dull", "Guardrail", "Decrease", "Negative", margin="0.1"),
         },
     ),
     ("FeedbackSource", "a file in a folder", {"spec.sqlite.path": "chat/..data/feedback.db"}),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from crd.conftest import Api
-from crd.valid_objects import ABSENT, BASES, DIGEST, changed
+from crd.valid_objects import ABSENT, BASES, DIGEST, changed, metric
 
 from retrainer.api.v1alpha1 import KINDS
 from retrainer.kube.errors import Conflict
@@ -38,6 +38,11 @@ CHANGES_OF_AN_EXPERIMENT: list[tuple[str, dict[str, Any]]] = [
     ("a wider margin", {"spec.metrics.1.margin": "0.2"}),
     ("a larger alpha", {"spec.alpha": "0.2"}),
     ("less power", {"spec.power": "0.5"}),
+    (
+        "another mode",
+        {"spec.mode": "Canary", "spec.metrics.0": metric("x", "Guardrail", "Increase", "Positive", margin="0.1")},
+    ),
+    ("users instead of requests", {"spec.assignment": {"unit": "User"}}),
     ("a smaller effect", {"spec.minimumDetectableEffect": "0.01"}),
     ("shorter windows", {"spec.windowSeconds": 10}),
     ("no maturity", {"spec.maturitySeconds": 10}),

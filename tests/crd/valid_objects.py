@@ -65,6 +65,19 @@ def experiment_settings() -> Object:
     }
 
 
+def counter(name: str, kind: str, **more: Any) -> Object:
+    """A guardrail on counters in Prometheus."""
+    source = {"url": "https://prometheus.monitoring:9090/prom", "query": f'{name}_total{{app="tutor"}}', **more}
+    return {
+        "name": name,
+        "role": "Guardrail",
+        "goal": "Decrease",
+        "margin": "0.5",
+        "kind": kind,
+        "source": {"prometheus": source},
+    }
+
+
 def ab_experiment() -> Object:
     """Two Services behind a route of the experiment's own."""
     arms = {
