@@ -1,0 +1,1 @@
+"""`retrainer experiment`: plan, simulate, replay and plot an experiment, without a cluster."""
