@@ -1,142 +1,123 @@
-"""One metric of an experiment: what is fixed before the start, and what its windows add up to.
+"""One metric of an experiment: `fold` adds a window to what the earlier ones add up to.
 
-Everything inside is oriented so that larger is better: a metric that should decrease is entered as 1 − y
-(exact, since outcomes are 0 or 1) and turned back for display. O(1) work and memory per window.
+Everything inside is turned so that larger is better: a metric in [0, 1] that should decrease is entered as 1 − y,
+an unbounded one as −y, and turned back for display. Events are counted as they are. O(1) work and memory per
+window, whatever the age of the experiment.
+
+Which formula scores a window depends on the data only through counts, never through outcomes:
+- 2 (and 1, for the estimate) while the split among units with an outcome is known: none is missing, or `Zero`;
+- 5 from the first window with a missing outcome on (`Exclude`), and for the first `CALIBRATION` outcomes of an
+  unbounded metric without a planned variance;
+- 3 for events.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from retrainer.statistics import mantel_haenszel, overlap, power
-from retrainer.statistics.overlap import Score
+from retrainer.statistics import mantel_haenszel, overlap
+from retrainer.statistics.metric_plan import GRID as GRID
+from retrainer.statistics.metric_plan import GRID_REACH as GRID_REACH
+from retrainer.statistics.metric_plan import MetricPlan as MetricPlan
+from retrainer.statistics.metric_plan import Scale as Scale
+from retrainer.statistics.metric_plan import grid_delta as grid_delta
+from retrainer.statistics.metric_state import MetricState as MetricState
+from retrainer.statistics.metric_state import state_from_json as state_from_json
+from retrainer.statistics.metric_state import state_to_json as state_to_json
 from retrainer.statistics.sums import ArmSums
 
-GRID_REACH = 16
-"""The interval is inverted on δ = −16 … 16 quarters of the effect."""
-GRID = 2 * GRID_REACH + 1
+if TYPE_CHECKING:
+    from retrainer.statistics.betting import Array
 
+CALIBRATION = 100
+"""Outcomes from which the variance of an unbounded metric is taken where none is planned."""
 RESPONSE_EFFECT = 0.05
 """Difference in response rates that its check is tuned to."""
 RESPONSE_RATE = 0.5
 """Planned response rate; the widest, hence the most cautious stakes."""
 
-Capital = tuple[tuple[float, ...], ...]
-"""ln of the capital of each null and bet: (nulls, bets). Nulls: all δ with sign +, then all with sign −."""
-
-_RATE_BOUNDS = (0.01, 0.99)
-_BETS = 7
-
-
-@dataclass(frozen=True)
-class MetricPlan:
-    """What is known about a metric before its first window; never changes afterwards.
-
-    `effect` is d: the minimum detectable effect of the primary metric, the margin of a guardrail. `rate` is
-    the planned rate of y. `alpha` is the error budget of Better and NotWorse, `alpha_worse` of Worse.
-    """
-
-    name: str
-    role: Literal["Primary", "Guardrail"]
-    goal: Literal["Increase", "Decrease"]
-    missing: Literal["Exclude", "Zero"]
-    effect: float
-    rate: float
-    alpha: float
-    alpha_worse: float
-    power: float
-
-    def __post_init__(self) -> None:
-        if not self.effect > 0:
-            raise ValueError(f"metric {self.name}: the effect or margin must be above 0")
-        if self.missing == "Zero" and self.goal == "Decrease":
-            raise ValueError(f"metric {self.name}: missing: Zero would reward suppressing feedback")
-
-    @property
-    def alpha_small(self) -> float:
-        """Error budget of TooSmall."""
-        return self.alpha / 2
-
-    @property
-    def good_rate(self) -> float:
-        """Planned rate of the better outcome."""
-        rate = self.rate if self.goal == "Increase" else 1 - self.rate
-        return power.clipped(rate, _RATE_BOUNDS)
-
-    @property
-    def equal_split_units(self) -> float:
-        """Units at 50/50 for a verdict: the primary better by d, a guardrail unchanged and shown NotWorse."""
-        change = self.effect if self.role == "Primary" else -self.effect
-        fixed = power.fixed_horizon_units(self.good_rate, change, self.alpha, self.power)
-        return fixed * power.ENGINE_FACTOR
-
-    @property
-    def planned_variance(self) -> float:
-        """Planned ΣV of the scores, on the low side: the boundary is tuned to this."""
-        rate = self.good_rate
-        return self.equal_split_units / power.ENGINE_FACTOR / 4 * rate * (1 - rate)
-
-
-@dataclass(frozen=True)
-class MetricState:
-    """Everything later windows need to know about the earlier ones (oriented: larger is better)."""
-
-    candidate: ArmSums = ArmSums()
-    baseline: ArmSums = ArmSums()
-    overlap: Score = Score()
-    strata: Score = Score()
-    stratum: tuple[float, ArmSums, ArmSums] | None = None
-    """Weight and sums of the stratum that is still being merged."""
-    capital: Capital = ()
-    response: Capital = ()
-
-    @property
-    def units(self) -> int:
-        """Units with an outcome, both arms."""
-        return self.candidate.n + self.baseline.n
-
-    @property
-    def missing(self) -> int:
-        """Units without an outcome, both arms."""
-        return self.candidate.missing + self.baseline.missing
-
-    @property
-    def mantel_haenszel(self) -> Score:
-        """Score over all strata, the unfinished one included."""
-        if self.stratum is None:
-            return self.strata
-        return self.strata + mantel_haenszel.stratum_score(self.stratum[1], self.stratum[2])
+_ROUNDING = 1e-9
 
 
 def fold(plan: MetricPlan, state: MetricState, weight: float, candidate: ArmSums, baseline: ArmSums) -> MetricState:
-    """The state after one more window, in which the candidate's probability was `weight` throughout.
+    """The state after one more window, in which the candidate's probability was `weight` in (0, 1) throughout.
 
-    `candidate` and `baseline` are raw sums of outcomes 0 or 1; raises ValueError for sums that are not.
+    `candidate` and `baseline` are raw sums of outcomes; of `Events`, Σ events and the requests, or n = 0 where
+    they are not counted. Raises ValueError for sums that outcomes of the plan's scale cannot have.
+
+    An unbounded metric without a planned variance takes the pooled variance of its first outcomes for V*. A
+    boundary is valid for any η fixed without looking at which arm an outcome came from, or before a stopping time
+    after which only later outcomes enter. Here both hold as far as they must: the windows until then enter by
+    formula 5, whose score is fair given the pooled outcomes (of which V* is a function), the later ones by
+    formula 1.
     """
+    if not 0 < weight < 1:
+        raise ValueError(f"metric {plan.name}: weight must lie strictly between 0 and 1, not {weight}")
     for arm in (candidate, baseline):
-        if not 0 <= arm.total <= arm.n or not math.isclose(arm.total, arm.squares, abs_tol=1e-9):
-            raise ValueError(f"metric {plan.name}: outcomes must be 0 or 1, not {arm}")
+        _check(plan, arm)
+    if plan.scale == "Events":
+        return _count_events(plan, state, weight, candidate, baseline)
     c, b = _oriented(plan, candidate), _oriented(plan, baseline)
-    mean = _earlier_mean(plan, state)
-    strata, stratum = _merge(state, weight, c, b)
-    return replace(
-        state,
-        candidate=state.candidate + c,
-        baseline=state.baseline + b,
-        overlap=state.overlap + overlap.window_score(c, b, weight, mean),
-        strata=strata,
-        stratum=stratum,
-        capital=_bet(plan, state.capital, weight, mean, c, b),
-        response=_bet_on_response(state, weight, c, b),
+    scored = _stratify(state, weight, c, b) if _by_strata(plan, state, c, b) else _score(plan, state, weight, c, b)
+    return _tune(
+        plan,
+        replace(
+            scored,
+            candidate=state.candidate + c,
+            baseline=state.baseline + b,
+            response=_bet_on_response(state, weight, c, b),
+        ),
     )
+
+
+def _check(plan: MetricPlan, arm: ArmSums) -> None:
+    if plan.scale == "Binary" and not (0 <= arm.total <= arm.n and math.isclose(arm.total, arm.squares, abs_tol=1e-9)):
+        raise ValueError(f"metric {plan.name}: outcomes must be 0 or 1, not {arm}")
+    slack = _ROUNDING * (1 + arm.n)
+    if plan.scale == "Bounded" and not -slack <= arm.total - arm.squares <= arm.n / 4 + slack:
+        raise ValueError(f"metric {plan.name}: outcomes must lie in [0, 1], not {arm}")
+    if plan.scale == "Bounded" and not -slack <= arm.total <= arm.n + slack:
+        raise ValueError(f"metric {plan.name}: outcomes must lie in [0, 1], not {arm}")
+    if plan.scale == "Events" and arm.total < 0:
+        raise ValueError(f"metric {plan.name}: there cannot be fewer than 0 events: {arm}")
+    if plan.scale != "Events" and arm.total**2 > arm.n * arm.squares * (1 + _ROUNDING) + _ROUNDING:
+        raise ValueError(f"metric {plan.name}: no outcomes have these sums: {arm}")
 
 
 def _oriented(plan: MetricPlan, arm: ArmSums) -> ArmSums:
     if plan.missing == "Zero":
         return arm.with_missing_as_zero()
-    return arm if plan.goal == "Increase" else arm.complement()
+    if plan.goal == "Increase":
+        return arm
+    return arm.negated() if plan.scale == "Unbounded" else arm.complement()
+
+
+def _by_strata(plan: MetricPlan, state: MetricState, candidate: ArmSums, baseline: ArmSums) -> bool:
+    missing = state.missing + candidate.missing + baseline.missing
+    return missing > 0 or _calibrating(plan, state)
+
+
+def _calibrating(plan: MetricPlan, state: MetricState) -> bool:
+    return plan.scale == "Unbounded" and plan.variance is None and state.tuned is None
+
+
+def _tune(plan: MetricPlan, state: MetricState) -> MetricState:
+    if not _calibrating(plan, state) or state.units < CALIBRATION:
+        return state
+    variance = (state.candidate + state.baseline).squares_about_mean / (state.units - 1)
+    return replace(state, tuned=variance) if variance > 0 else state
+
+
+def _score(plan: MetricPlan, state: MetricState, weight: float, candidate: ArmSums, baseline: ArmSums) -> MetricState:
+    """With a window whose split is known: formula 1, and for outcomes in [0, 1] formula 2."""
+    mean = _earlier_mean(plan, state)
+    scored = replace(state, overlap=state.overlap + overlap.window_score(candidate, baseline, weight, mean))
+    if plan.scale == "Unbounded":
+        return scored
+    return replace(scored, capital=_bet(plan, state.capital, weight, mean, candidate, baseline))
 
 
 def _earlier_mean(plan: MetricPlan, state: MetricState) -> float:
@@ -146,37 +127,49 @@ def _earlier_mean(plan: MetricPlan, state: MetricState) -> float:
     return (state.candidate.total + state.baseline.total) / state.units
 
 
-def _merge(
-    state: MetricState, weight: float, candidate: ArmSums, baseline: ArmSums
-) -> tuple[Score, tuple[float, ArmSums, ArmSums] | None]:
-    """Strata closed so far, and the one that is still too small; strata depend on counts, never on outcomes."""
+def _stratify(state: MetricState, weight: float, candidate: ArmSums, baseline: ArmSums) -> MetricState:
+    """With a window whose split is not known: formula 5. Strata end by counts, never by outcomes."""
     strata, stratum = state.strata, state.stratum
+    stratified = (state.stratified[0] + candidate, state.stratified[1] + baseline)
     if stratum is not None and stratum[0] != weight:
         strata, stratum = strata + mantel_haenszel.stratum_score(stratum[1], stratum[2]), None
     if stratum is not None:
         candidate, baseline = stratum[1] + candidate, stratum[2] + baseline
     if candidate.n + baseline.n < mantel_haenszel.MINIMUM_STRATUM:
-        return strata, (weight, candidate, baseline)
-    return strata + mantel_haenszel.stratum_score(candidate, baseline), None
+        return replace(state, strata=strata, stratum=(weight, candidate, baseline), stratified=stratified)
+    strata = strata + mantel_haenszel.stratum_score(candidate, baseline)
+    return replace(state, strata=strata, stratum=None, stratified=stratified)
 
 
 def _bet(
-    plan: MetricPlan, capital: Capital, weight: float, mean: float, candidate: ArmSums, baseline: ArmSums
-) -> Capital:
+    plan: MetricPlan, capital: bytes, weight: float, mean: float, candidate: ArmSums, baseline: ArmSums
+) -> bytes:
     """The capital of every null on the grid after this window."""
+    from retrainer.statistics import betting
+
+    assert plan.unit_variance is not None  # outcomes in [0, 1] have one
+    deltas, signs, thetas = _nulls(plan.effect, plan.unit_variance)
+    if plan.scale == "Binary":
+        growth = betting.log_growth(_cells(candidate, baseline), weight, mean, deltas, signs, thetas)
+    else:
+        score = overlap.window_score(candidate, baseline, weight, mean)
+        moments = betting.Moments(candidate.n + baseline.n, score.u, score.v)
+        growth = betting.log_growth_bounded(moments, weight, mean, deltas, signs, thetas)
+    return _grown(capital, growth)
+
+
+@lru_cache(maxsize=64)
+def _nulls(effect: float, variance: float) -> tuple[Array, Array, Array]:
+    """δ (66,), signs (66,) and stakes (7,) of a metric's grid."""
     import numpy as np
 
     from retrainer.statistics import betting
 
-    deltas = np.array([grid_delta(plan, i) for i in range(GRID)] * 2)
-    signs = np.array([1.0] * GRID + [-1.0] * GRID)
-    growth = betting.log_growth(
-        _cells(candidate, baseline), weight, mean, deltas, signs, betting.bets(plan.effect, plan.good_rate)
-    )
-    return _grown(capital, growth)
+    deltas = np.tile((np.arange(GRID) - GRID_REACH) * effect / 4, 2)
+    return deltas, np.repeat([1.0, -1.0], GRID), betting.stakes(effect, variance)
 
 
-def _bet_on_response(state: MetricState, weight: float, candidate: ArmSums, baseline: ArmSums) -> Capital:
+def _bet_on_response(state: MetricState, weight: float, candidate: ArmSums, baseline: ArmSums) -> bytes:
     """The capital staked on one arm getting feedback more, or less, often than the other."""
     import numpy as np
 
@@ -196,43 +189,41 @@ def _cells(candidate: ArmSums, baseline: ArmSums) -> Any:
     return betting.Cells(candidate.total, candidate.n - candidate.total, baseline.total, baseline.n - baseline.total)
 
 
-def _grown(capital: Capital, growth: Any) -> Capital:
-    rows = growth.tolist()
-    before = capital or tuple((0.0,) * _BETS for _ in rows)
-    return tuple(
-        tuple(old + gained for old, gained in zip(olds, gains, strict=True))
-        for olds, gains in zip(before, rows, strict=True)
+def _grown(capital: bytes, growth: Array) -> bytes:
+    import numpy as np
+
+    before = np.frombuffer(capital, "<f8").reshape(growth.shape) if capital else np.zeros(growth.shape)
+    return (before + growth).astype("<f8").tobytes()
+
+
+def _count_events(
+    plan: MetricPlan, state: MetricState, weight: float, candidate: ArmSums, baseline: ArmSums
+) -> MetricState:
+    """With a window of events: formula 3, at the split of the requests where they are counted."""
+    import numpy as np
+
+    from retrainer.statistics import events
+
+    state = replace(state, candidate=state.candidate + candidate, baseline=state.baseline + baseline)
+    both = candidate.total + baseline.total
+    share = _share_of_requests(weight, candidate, baseline)
+    points = events.nodes(math.log1p(plan.effect))
+    before = np.frombuffer(state.ratios, "<f8") if state.ratios else np.zeros(len(points))
+    growth = events.log_likelihood(candidate.total, both, share, points)
+    return replace(
+        state,
+        ratios=(before + growth).astype("<f8").tobytes(),
+        rates=(state.rates[0] + candidate.total * (1 - share), state.rates[1] + baseline.total * share),
     )
 
 
-def grid_delta(plan: MetricPlan, index: int) -> float:
-    """δ at an index of the grid; 0, ±d/2 and ±d are met exactly."""
-    return (index - GRID_REACH) * plan.effect / 4
+def _share_of_requests(weight: float, candidate: ArmSums, baseline: ArmSums) -> float:
+    """The candidate's share of the window's requests, or the weight where they are not counted.
 
-
-def state_to_json(state: MetricState) -> dict[str, Any]:
-    """The state as plain JSON; floats survive the round trip bit for bit."""
-    stratum = state.stratum
-    return {
-        "candidate": state.candidate.to_json(),
-        "baseline": state.baseline.to_json(),
-        "overlap": [state.overlap.u, state.overlap.v, state.overlap.h],
-        "strata": [state.strata.u, state.strata.v, state.strata.h],
-        "stratum": None if stratum is None else [stratum[0], stratum[1].to_json(), stratum[2].to_json()],
-        "capital": [list(row) for row in state.capital],
-        "response": [list(row) for row in state.response],
-    }
-
-
-def state_from_json(data: dict[str, Any]) -> MetricState:
-    """Inverse of `state_to_json`; raises KeyError, TypeError or ValueError for anything else."""
-    stratum = data["stratum"]
-    return MetricState(
-        candidate=ArmSums.from_json(data["candidate"]),
-        baseline=ArmSums.from_json(data["baseline"]),
-        overlap=Score(*(float(x) for x in data["overlap"])),
-        strata=Score(*(float(x) for x in data["strata"])),
-        stratum=stratum and (float(stratum[0]), ArmSums.from_json(stratum[1]), ArmSums.from_json(stratum[2])),
-        capital=tuple(tuple(float(x) for x in row) for row in data["capital"]),
-        response=tuple(tuple(float(x) for x in row) for row in data["response"]),
-    )
+    An arm without requests cannot have events, and then the other arm's say nothing (every factor is 1 at a
+    share of 0 or 1). Events without requests mean that the two counters disagree: the weight is what is known.
+    """
+    requests = candidate.n + baseline.n
+    if requests == 0 or (candidate.n == 0 and candidate.total > 0) or (baseline.n == 0 and baseline.total > 0):
+        return weight
+    return candidate.n / requests

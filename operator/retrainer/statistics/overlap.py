@@ -89,9 +89,31 @@ def log_evidence(score: Score, effect: float, alpha: float, planned_variance: fl
     return math.log(2) + growth - math.log(spread) / 2
 
 
+def log_mixture_evidence(score: Score, effect: float, alpha: float, planned_variance: float) -> float:
+    """ln of the half-normal mixture E = 2/√(Vη²+1) · exp(S²η²/(2(Vη²+1))) · Φ(Sη/√(Vη²+1)), S = Σu − `effect`·Σh,
+    against "the effect is at most `effect`": ∫ exp(λS − λ²V/2) over λ > 0, λ² of mean η² (Robbins, "Statistical
+    methods related to the law of the iterated logarithm", 1970; one-sided form: Howard, Ramdas, McAuliffe, Sekhon,
+    arXiv 1810.08240, proposition 6). Unlike `log_evidence` it is 0 at the start, so it may be multiplied."""
+    eta_squared = tuning(alpha, planned_variance)
+    spread = score.v * eta_squared + 1
+    standardised = (score.u - effect * score.h) * math.sqrt(eta_squared / spread)
+    return _log_two_phi_over_density(standardised) - math.log(spread) / 2
+
+
+def _log_two_phi_over_density(x: float) -> float:
+    """ln(2 Φ(x) exp(x²/2)), also where Φ(x) is below the smallest float."""
+    if x > -12:
+        return x * x / 2 + math.log(math.erfc(-x / math.sqrt(2)))
+    return math.log(math.sqrt(2 / math.pi) / -x) + math.log1p(-1 / x**2 + 3 / x**4)
+
+
+def many_units(candidate: ArmSums, baseline: ArmSums) -> bool:
+    """Whether both arms have enough units for the asymptotics of outcomes without bounds."""
+    return candidate.n >= BURN_IN_UNITS and baseline.n >= BURN_IN_UNITS
+
+
 def burnt_in(candidate: ArmSums, baseline: ArmSums) -> bool:
-    """Whether both arms of a binary metric have enough units, events and non-events for the asymptotics."""
-    return all(
-        arm.n >= BURN_IN_UNITS and arm.total >= BURN_IN_EVENTS and arm.n - arm.total >= BURN_IN_EVENTS
-        for arm in (candidate, baseline)
+    """Whether both arms of outcomes in [0, 1] have enough units, events and non-events for the asymptotics."""
+    return many_units(candidate, baseline) and all(
+        arm.total >= BURN_IN_EVENTS and arm.n - arm.total >= BURN_IN_EVENTS for arm in (candidate, baseline)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -20,6 +21,8 @@ class ArmSums:
     def __post_init__(self) -> None:
         if self.n < 0 or self.missing < 0 or self.squares < 0:
             raise ValueError(f"counts cannot be negative: {self}")
+        if not (math.isfinite(self.total) and math.isfinite(self.squares)):
+            raise ValueError(f"sums must be finite: {self}")
 
     def __add__(self, other: ArmSums) -> ArmSums:
         return ArmSums(
@@ -40,7 +43,17 @@ class ArmSums:
 
     def complement(self) -> ArmSums:
         """The sums of 1 − y, so that a metric that should decrease becomes one that should increase."""
-        return ArmSums(self.n, self.n - self.total, self.n - 2 * self.total + self.squares, self.missing)
+        squares = max(self.n - 2 * self.total + self.squares, 0.0)
+        return ArmSums(self.n, self.n - self.total, squares, self.missing)
+
+    def negated(self) -> ArmSums:
+        """The sums of −y: `complement` for outcomes without bounds."""
+        return ArmSums(self.n, -self.total, self.squares, self.missing)
+
+    @property
+    def squares_about_mean(self) -> float:
+        """Σ(y − ȳ)²; 0 without units. Rounding never makes it negative."""
+        return max(self.squares - self.total**2 / self.n, 0.0) if self.n else 0.0
 
     def to_json(self) -> list[float]:
         """[n, Σy, Σy², missing]."""

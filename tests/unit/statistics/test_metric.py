@@ -152,16 +152,36 @@ def test_the_grid_meets_zero_half_and_whole_effects_exactly():
 
 
 def test_the_first_missing_outcome_hands_the_verdict_to_the_stratified_score():
-    complete = folded(LIKES, [(0.5, binary(880, 1000), binary(700, 1000))])
+    first = fold(LIKES, MetricState(), 0.5, binary(880, 1000, missing=1), binary(700, 1000))
+    assert engine(LIKES, first) == "MantelHaenszel"
+    found = find(LIKES, first)
+    assert found.verdict == "Better"
+    expected = mantel_haenszel.stratum_score(binary(880, 1000), binary(700, 1000))
+    assert found.estimate == pytest.approx(expected.estimate)
+    half = overlap.half_width(expected, LIKES.alpha, LIKES.planned_variance)
+    assert found.lower == pytest.approx(found.estimate - half)
+
+
+def test_what_was_bet_before_the_first_missing_outcome_is_multiplied_not_added():
+    complete = folded(LIKES, [(0.5, binary(110, 150), binary(105, 150))])
     assert engine(LIKES, complete) == "Betting"
     partial = fold(LIKES, complete, 0.5, binary(880, 1000, missing=1), binary(700, 1000))
     assert engine(LIKES, partial) == "MantelHaenszel"
+    assert (partial.capital, partial.overlap) == (complete.capital, complete.overlap)
+    fresh = mantel_haenszel.stratum_score(binary(880, 1000), binary(700, 1000))
+    grown = overlap.log_mixture_evidence(fresh, 0.0, LIKES.alpha, LIKES.planned_variance)
     found = find(LIKES, partial)
-    assert found.verdict == "Better"
-    expected = mantel_haenszel.stratum_score(binary(880, 1000), binary(700, 1000))
-    assert found.estimate == pytest.approx((expected + expected).estimate)
-    half = overlap.half_width(expected + expected, LIKES.alpha, LIKES.planned_variance)
-    assert found.lower == pytest.approx(found.estimate - half)
+    assert found.log_evidence == pytest.approx(find(LIKES, complete).log_evidence + grown)
+    assert found.estimate == pytest.approx((complete.overlap + fresh).estimate)
+
+
+def test_before_its_burn_in_the_stratified_score_can_only_lower_what_was_bet():
+    complete = folded(LIKES, [(0.5, binary(110, 150), binary(95, 150))])
+    before = find(LIKES, complete).log_evidence
+    gain = fold(LIKES, complete, 0.5, binary(440, 499, missing=1), binary(300, 499))
+    loss = fold(LIKES, complete, 0.5, binary(300, 499, missing=1), binary(440, 499))
+    assert find(LIKES, gain).log_evidence == before
+    assert find(LIKES, loss).log_evidence < before - 1
 
 
 def test_the_stratified_score_is_silent_until_its_asymptotics_hold():
@@ -195,7 +215,7 @@ def test_outcomes_other_than_zero_and_one_are_refused(sums):
 
 
 def test_small_windows_of_one_weight_are_merged_into_strata_of_fifty():
-    windows = [(0.1, binary(2, 3), binary(10, 17))] * 2
+    windows = [(0.1, binary(2, 3, missing=1), binary(10, 17))] * 2
     state = folded(LIKES, windows)
     assert state.strata.h == 0 and state.stratum is not None
     third = fold(LIKES, state, 0.1, *windows[0][1:])
@@ -205,7 +225,7 @@ def test_small_windows_of_one_weight_are_merged_into_strata_of_fifty():
 
 
 def test_a_stratum_ends_with_its_weight():
-    state = folded(LIKES, [(0.1, binary(2, 3), binary(10, 17)), (0.25, binary(4, 5), binary(9, 15))])
+    state = folded(LIKES, [(0.1, binary(2, 3, missing=1), binary(10, 17)), (0.25, binary(4, 5), binary(9, 15))])
     assert state.strata == mantel_haenszel.stratum_score(binary(2, 3), binary(10, 17))
     assert state.stratum is not None and state.stratum[0] == 0.25
 

@@ -1,0 +1,66 @@
+"""What counts of events prove: formula 3, its verdicts, and the rate ratio with its interval.
+
+The null "the ratio is at most r₀" is tested by a half-normal mixture above r₀, "at least r₀" by one below it, at
+every node (`events.nodes`). The interval holds the nodes that neither rejects, at the error budget of the verdict
+that each end supports (Worse below, NotWorse above), with ln E interpolated between neighbours. As 1 and
+1 + margin are nodes themselves, it never contradicts the verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from retrainer.statistics.metric_plan import MetricPlan
+from retrainer.statistics.metric_state import MetricState
+from retrainer.statistics.verdicts import Finding, Verdict
+
+
+def find(plan: MetricPlan, state: MetricState) -> Finding:
+    """Verdict on a guardrail of events; estimate and interval are rate ratio − 1.
+
+    Without an event nothing is known. An end beyond a ratio of exp(±4) is −1 (none) below and None above.
+    """
+    import numpy as np
+
+    from retrainer.statistics import events
+
+    count = state.candidate.total + state.baseline.total
+    if not count or not state.ratios:
+        return Finding("Undecided", None, None, None, 0.0, state.units)
+    log_margin = math.log1p(plan.effect)
+    points = events.nodes(log_margin).tolist()
+    above, below = (e.tolist() for e in events.log_mixtures(np.frombuffer(state.ratios, "<f8"), log_margin))
+    worse, not_worse = above[points.index(0.0)], below[points.index(log_margin)]
+    lower = _last_rejected(points, above, -math.log(plan.alpha_worse))
+    upper = _last_rejected(points[::-1], below[::-1], -math.log(plan.alpha))
+    return Finding(
+        verdict=_verdict(plan, worse, not_worse),
+        estimate=_estimate(state),
+        lower=-1.0 if lower is None else math.expm1(lower),
+        upper=None if upper is None else math.expm1(upper),
+        log_evidence=not_worse,
+        units=state.units or round(count),
+    )
+
+
+def _verdict(plan: MetricPlan, worse: float, not_worse: float) -> Verdict:
+    if not_worse >= -math.log(plan.alpha):
+        return "NotWorse"
+    return "Worse" if worse >= -math.log(plan.alpha_worse) else "Undecided"
+
+
+def _last_rejected(points: list[float], evidence: list[float], bar: float) -> float | None:
+    """How far, in the order given, the nodes are rejected; ln E is taken to be linear between neighbours."""
+    end = None
+    for (here, rejected), (there, kept) in pairwise(zip(points, evidence, strict=True)):
+        if rejected >= bar:
+            end = there if kept >= bar else here + (there - here) * (rejected - bar) / (rejected - kept)
+    return end
+
+
+def _estimate(state: MetricState) -> float | None:
+    """Stratified rate ratio Σ z(1 − w) / Σ (n − z)w, minus 1 (Mantel–Haenszel; Rothman, "Modern epidemiology",
+    1986, equation 12-25); None before the baseline has an event."""
+    numerator, denominator = state.rates
+    return numerator / denominator - 1 if denominator > 0 else None
