@@ -1,0 +1,9 @@
+-- Asks to hold the weight; guardrails still stop the experiment.
+-- The operator executes an id once: this one is new every second, and never that of another action.
+local os = require("os")
+
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["retrainer.dev/request"] = "pause/argocd-pause-" .. os.time()
+return obj

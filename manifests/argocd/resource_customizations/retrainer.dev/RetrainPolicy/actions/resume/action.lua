@@ -1,0 +1,3 @@
+-- The policy does its work again.
+obj.spec.suspend = false
+return obj

@@ -1,0 +1,3 @@
+-- Nothing new starts, and the route is left alone.
+obj.spec.suspend = true
+return obj
