@@ -43,12 +43,14 @@ DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 EVENT = Resource("v1", "Event", "events")
 HTTP_ROUTE = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+INFERENCE_SERVICE = Resource("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices")
 JOB = Resource("batch/v1", "Job", "jobs")
 LEASE = Resource("coordination.k8s.io/v1", "Lease", "leases")
 POD = Resource("v1", "Pod", "pods")
 POD_TEMPLATE = Resource("v1", "PodTemplate", "podtemplates")
 SECRET = Resource("v1", "Secret", "secrets")
 SERVICE = Resource("v1", "Service", "services")
+VIRTUAL_SERVICE = Resource("networking.istio.io/v1", "VirtualService", "virtualservices")
 
 FEEDBACK_SOURCE, RETRAIN_POLICY, TRAINING_RUN, AB_EXPERIMENT = (
     Resource(kind.api_version, kind.kind, kind.plural) for kind in KINDS
@@ -62,12 +64,14 @@ _BY_KIND = {
         ENDPOINT_SLICE,
         EVENT,
         HTTP_ROUTE,
+        INFERENCE_SERVICE,
         JOB,
         LEASE,
         POD,
         POD_TEMPLATE,
         SECRET,
         SERVICE,
+        VIRTUAL_SERVICE,
         FEEDBACK_SOURCE,
         RETRAIN_POLICY,
         TRAINING_RUN,
