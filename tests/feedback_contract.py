@@ -360,14 +360,14 @@ def summaries_agree_with_the_reference(world: World) -> None:
 
 
 def outcomes_agree_with_the_reference(world: World) -> None:
-    spec, _, read = _random_world(world)
+    spec, mapping, read = _random_world(world)
     connector = world.connector(spec)
     arms = (Arm("baseline", ("3", "sha256:aa"), ("baseline",)), Arm("candidate", ("4",), ("candidate",)))
     start = NOW - timedelta(days=3)
     for value in ("Positive", "Negative"):
         for since, as_of in ((None, None), (NOW - timedelta(days=4), NOW - timedelta(days=1)), (NOW, None)):
             query = OutcomeQuery("thumbs", value, start, start + timedelta(days=1), arms, since, as_of)
-            assert connector.outcomes(query) == reference.outcomes(read, query, 0)
+            assert connector.outcomes(query) == reference.outcomes(read, query, mapping)
     units = sum(o.units for o in connector.outcomes(query))
     assert units > 5
 
@@ -541,6 +541,15 @@ def features_may_lie_in_a_column_each(world: World) -> None:
     assert rows[0]["features"] == '{"score":null,"subject":"maths"}'
 
 
+def features_in_columns_do_not_hide_what_is_wrong_or_foreign_elsewhere(world: World) -> None:
+    world.fill([{**GOOD, "id": "a", "usr": "Jürgen"}, {**GOOD, "id": "b", "rating": 7}])
+    features = {"columns": [{"name": "score", "from": "score"}]}
+    spec = spec_for(world.source(), features=features, labels=None, signals=[thumbs("rating")])
+    summary, _ = world.connector(spec).summarise(None, None)
+    assert summary is not None
+    assert (summary.totals.records, dict(summary.totals.quarantine)) == (1, {OUT: 1})
+
+
 Change = Callable[[World, random.Random, int], None]
 
 
@@ -647,6 +656,7 @@ CONTRACT: tuple[Callable[[Any], None], ...] = (
     an_unknown_signal_is_refused_with_those_that_exist,
     values_may_lie_inside_json,
     features_may_lie_in_a_column_each,
+    features_in_columns_do_not_hide_what_is_wrong_or_foreign_elsewhere,
     incremental_summaries_equal_full_ones,
     a_clock_that_goes_back_counts_nothing_twice,
     a_row_of_the_future_counts_once_its_time_has_come,

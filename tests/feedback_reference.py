@@ -17,6 +17,9 @@ from retrainer.feedback.summaries import Counts, Totals
 
 Read = Sequence[Record | Quarantined]
 
+STAND_INS = ("session:", "input:", "record:")
+"""How units begin that record.unit does not name."""
+
 
 def totals(read: Read, mapping: Mapping) -> Totals:
     good = [r for r in read if isinstance(r, Record)]
@@ -51,30 +54,68 @@ def comparable(found: Totals) -> Totals:
     )
 
 
-def outcomes(read: Read, query: OutcomeQuery, index: int) -> list[ArmOutcome]:
-    since = None if query.since is None else microseconds(min(query.since, query.start))
-    until = None if query.as_of is None else microseconds(query.as_of)
-    asked: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
-    for record in read:
-        if isinstance(record, Quarantined) or (since is not None and record.time < since):
-            continue
-        if until is not None and record.time >= until:
-            continue
-        arm = _arm(record, query)
-        if arm is not None:
-            asked[arm, record.unit, record.identity].append(record)
-    wanted = 1 if query.value == "Positive" else -1
+def outcomes(read: Read, query: OutcomeQuery, mapping: Mapping) -> list[ArmOutcome]:
+    """See OutcomeQuery; one record after another in the order in which they were written."""
+    seen = sorted((r for r in read if isinstance(r, Record) and _counts_at_all(r, query)), key=lambda r: (r.time, r.id))
+    units = _by_user(seen, query) if query.unit == "User" else _by_request(seen, query)
     result = []
     for arm in query.arms:
-        things = [
-            rows
-            for (name, _, _), rows in asked.items()
-            if name == arm.name and microseconds(query.start) <= min(r.time for r in rows) < microseconds(query.end)
-        ]
-        votes = [v for v in (_last_vote(rows, index) for rows in things) if v is not None]
-        total = float(sum(v == wanted for v in votes))
-        result.append(ArmOutcome(arm.name, len(things), len(votes), total, total))
+        values = [_mean_of_things(rows, query, mapping) for name, rows in units if name == arm.name]
+        known = [v for v in values if v is not None]
+        result.append(ArmOutcome(arm.name, len(values), len(known), sum(known), sum(v * v for v in known)))
     return result
+
+
+def _counts_at_all(record: Record, query: OutcomeQuery) -> bool:
+    if query.since is not None and record.time < microseconds(min(query.since, query.start)):
+        return False
+    if query.as_of is not None and record.time >= microseconds(query.as_of):
+        return False
+    return _arm(record, query) is not None
+
+
+def _by_request(seen: list[Record], query: OutcomeQuery) -> list[tuple[str | None, list[Record]]]:
+    asked: dict[tuple[str | None, str, str], list[Record]] = defaultdict(list)
+    for record in seen:
+        asked[_arm(record, query), record.unit, record.identity].append(record)
+    return [(key[0], rows) for key, rows in asked.items() if _in_window(rows[0], query)]
+
+
+def _by_user(seen: list[Record], query: OutcomeQuery) -> list[tuple[str | None, list[Record]]]:
+    users: dict[str, list[Record]] = {}
+    left: set[str] = set()
+    for record in seen:
+        if not record.unit.startswith(STAND_INS):
+            rows = users.setdefault(record.unit, [])
+            if rows and _arm(rows[0], query) != _arm(record, query):
+                left.add(record.unit)
+            if record.unit not in left:
+                rows.append(record)
+    return [(_arm(rows[0], query), rows) for rows in users.values() if _in_window(rows[0], query)]
+
+
+def _in_window(record: Record, query: OutcomeQuery) -> bool:
+    return microseconds(query.start) <= record.time < microseconds(query.end)
+
+
+def _mean_of_things(rows: list[Record], query: OutcomeQuery, mapping: Mapping) -> float | None:
+    """The latest outcome of each thing; of a request there is only one."""
+    latest: dict[str, float] = {}
+    for record in rows:
+        y = _outcome(record, query, mapping)
+        if y is not None:
+            latest[record.identity] = y
+    return sum(latest.values()) / len(latest) if latest else None
+
+
+def _outcome(record: Record, query: OutcomeQuery, mapping: Mapping) -> float | None:
+    if query.quality is not None:
+        return (record.qualities or {}).get(query.quality)
+    index = [s.name for s in mapping.signals].index(str(query.signal))
+    if query.value == "Score":
+        return record.scores[index]
+    vote = record.votes[index]
+    return None if vote is None else float(vote == (1 if query.value == "Positive" else -1))
 
 
 def count(read: Read, query: CountQuery, mapping: Mapping) -> int:
@@ -111,11 +152,6 @@ def _latest(records: Iterable[Record], index: int) -> dict[tuple[str, str], Reco
         if record.votes[index] is not None:
             latest[record.unit, record.identity] = record
     return latest
-
-
-def _last_vote(rows: list[Record], index: int) -> int | None:
-    last = list(_latest(rows, index).values())
-    return last[0].votes[index] if last else None
 
 
 def _counts(records: list[Record], index: int) -> Counts:

@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 from feedback_contract import COLUMNS, CONTRACT, GOOD, NOW, spec_for
+from feedback_numbers_contract import NUMBERS
 from feedback_reference import comparable
 from postgres_server import PASSWORD, running_server
 
@@ -65,7 +66,7 @@ def world(server):
     world.admin.close()
 
 
-@pytest.mark.parametrize("check", CONTRACT, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("check", [*CONTRACT, *NUMBERS], ids=lambda c: c.__name__)
 def test_contract(check, world):
     check(world)
 

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 from feedback_contract import BROKEN, COLUMNS, CONTRACT, GOOD, NOW, Broken, spec_for
+from feedback_numbers_contract import NUMBERS
 
 from retrainer.feedback.connectors import sqlite
 from retrainer.feedback.connectors.protocol import Timeouts
@@ -59,7 +60,7 @@ def world(tmp_path):
     return SQLiteWorld(tmp_path)
 
 
-@pytest.mark.parametrize("check", CONTRACT, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("check", [*CONTRACT, *NUMBERS], ids=lambda c: c.__name__)
 def test_contract(check, world):
     check(world)
 

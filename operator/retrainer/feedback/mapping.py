@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
-from retrainer.api.v1alpha1.feedback_source import Feature, Features, FeedbackSourceSpec, Signal
-from retrainer.feedback.errors import SchemaMismatch, unknown_column
+from retrainer.api.v1alpha1.feedback_source import Feature, Features, FeedbackSourceSpec, Rating, Signal
+from retrainer.feedback.errors import SchemaMismatch, nearest_name, unknown_column
+from retrainer.feedback.quality import LARGEST_QUALITY
 
 KEY_FIELDS = ("unit", "session", "model", "variant", "segment")
 """Optional fields of one short value."""
@@ -16,7 +18,7 @@ TEXT_FIELDS = ("input", "output")
 ANSWER_FIELDS = ("prediction", "correction")
 """Optional fields of one value, or of a JSON object from target to value."""
 
-SignalKind = Literal["thumbs", "label", "correction"]
+SignalKind = Literal["thumbs", "rating", "label", "correction"]
 
 POSITIVE, NEUTRAL, NEGATIVE, PRESENT = 1, 0, -1, 2
 """Values of a vote; PRESENT is a label or correction, which has no polarity."""
@@ -33,17 +35,62 @@ class Path:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """What a rating's number means; without its bound there is no approval, or no disapproval."""
+
+    minimum: Decimal
+    maximum: Decimal
+    positive_from: Decimal | None = None
+    negative_up_to: Decimal | None = None
+
+    def vote(self, number: Decimal) -> int:
+        """1, 0 or -1 of a number on the scale."""
+        if self.positive_from is not None and number >= self.positive_from:
+            return POSITIVE
+        if self.negative_up_to is not None and number <= self.negative_up_to:
+            return NEGATIVE
+        return NEUTRAL
+
+    def score(self, number: float) -> float:
+        """0 … 1 of a number on the scale; exactly 0 and 1 at its ends."""
+        return (number - float(self.minimum)) / (float(self.maximum) - float(self.minimum))
+
+
+@dataclass(frozen=True)
 class SignalPath:
-    """One signal: its votes are texts to 1, 0 or -1 (thumbs only)."""
+    """One signal: of thumbs, `votes` are texts to 1, 0 or -1; of a rating, `scale` says what its number means."""
 
     name: str
     kind: SignalKind
     path: Path | None
     votes: tuple[tuple[str, int], ...] = ()
+    scale: Scale | None = None
+
+    @property
+    def approves(self) -> bool:
+        """Whether a vote can mean approval."""
+        return self.kind == "thumbs" or (self.scale is not None and self.scale.positive_from is not None)
+
+    @property
+    def disapproves(self) -> bool:
+        """Whether a vote can mean disapproval."""
+        return self.kind == "thumbs" or (self.scale is not None and self.scale.negative_up_to is not None)
 
     @property
     def has_polarity(self) -> bool:
-        return self.kind == "thumbs"
+        """Both: only then is positive / (positive + negative) a rate."""
+        return self.approves and self.disapproves
+
+    @property
+    def has_score(self) -> bool:
+        """Whether a vote is also a number from 0 to 1."""
+        return self.kind in ("thumbs", "rating")
+
+
+@dataclass(frozen=True)
+class QualityPath:
+    name: str
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -74,16 +121,22 @@ class Mapping:
     """Features in one JSON column."""
     features: tuple[FeaturePath, ...] = ()
     """Features in a column each."""
+    qualities: tuple[QualityPath, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Distinct columns of everything but `features`."""
+        """Distinct columns of everything but `features` and `qualities`: what decides whether a row is readable."""
         return _distinct(p.column for p in self._scalar_paths())
 
     @property
     def feature_columns(self) -> tuple[str, ...]:
         """Distinct columns of `features`."""
         return _distinct(f.path.column for f in self.features)
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Distinct columns of the whole record, in the order of `columns`, `features`, `qualities`."""
+        return _distinct((*self.columns, *self.feature_columns, *(q.path.column for q in self.qualities)))
 
     def signal(self, name: str | None) -> int:
         """Index of the named signal; of the first with polarity where no name is given.
@@ -96,6 +149,18 @@ class Mapping:
         known = ", ".join(s.name for s in self.signals)
         wanted = f'the source has no signal "{name}"' if name else "the source has no signal with polarity"
         raise SchemaMismatch(f"signals: {wanted}; it has {known}", column=name)
+
+    def quality(self, name: str) -> int:
+        """Index of the named quality. Raises SchemaMismatch where there is none."""
+        for index, quality in enumerate(self.qualities):
+            if quality.name == name:
+                return index
+        names = [q.name for q in self.qualities]
+        near = nearest_name(name, names)
+        hint = f'did you mean "{near}"?' if near else f"it has {', '.join(names) or 'none'}"
+        raise SchemaMismatch(
+            f'record.qualities: the source has no quality "{name}"; {hint}', column=name, nearest=near
+        )
 
     def _scalar_paths(self) -> Iterator[Path]:
         yield self.id
@@ -120,7 +185,11 @@ def resolve(spec: FeedbackSourceSpec, columns: Sequence[str]) -> Mapping:
         LabelPath(x.name, find(f"record.labels[{x.name}].from", x.from_), x.type == "Regression")
         for x in record.labels or ()
     )
+    qualities = tuple(
+        QualityPath(q.name, find(f"record.qualities[{q.name}].from", q.from_)) for q in record.qualities or ()
+    )
     return Mapping(
+        qualities=qualities,
         id=find("record.id", record.id),
         time=find("record.time", record.time),
         fields=fields,
@@ -150,15 +219,31 @@ class _Finder:
 
 def _signal(signal: Signal, find: _Finder) -> SignalPath:
     if signal.thumbs is not None:
-        if signal.from_ is None:
-            raise SchemaMismatch(f"signals[{signal.name}]: a thumbs signal needs `from`, the column of the vote")
         votes = dict.fromkeys(signal.thumbs.neutral or (), NEUTRAL)
         votes |= dict.fromkeys(signal.thumbs.negative, NEGATIVE)
         votes |= dict.fromkeys(signal.thumbs.positive, POSITIVE)
-        return SignalPath(
-            signal.name, "thumbs", find(f"signals[{signal.name}].from", signal.from_), tuple(votes.items())
-        )
+        return SignalPath(signal.name, "thumbs", _vote_path(signal, find), tuple(votes.items()))
+    if signal.rating is not None:
+        return SignalPath(signal.name, "rating", _vote_path(signal, find), scale=_scale(signal.name, signal.rating))
     return SignalPath(signal.name, "label" if signal.label is not None else "correction", None)
+
+
+def _vote_path(signal: Signal, find: _Finder) -> Path:
+    field = f"signals[{signal.name}].from"
+    if signal.from_ is None:
+        raise SchemaMismatch(f"{field}: a thumbs or rating signal needs the column of the vote")
+    return find(field, signal.from_)
+
+
+def _scale(name: str, rating: Rating) -> Scale:
+    ends = (rating.minimum, rating.maximum)
+    bounds = (rating.positive_from, rating.negative_up_to)
+    minimum, maximum = (Decimal(end) for end in ends)
+    if max(abs(minimum), abs(maximum)) > LARGEST_QUALITY or float(minimum) >= float(maximum):
+        raise SchemaMismatch(
+            f"signals[{name}].rating: minimum must be less than maximum, and both within ±{LARGEST_QUALITY:.0e}"
+        )
+    return Scale(minimum, maximum, *(None if bound is None else Decimal(bound) for bound in bounds))
 
 
 def _document(features: Features | None, find: _Finder) -> Path | None:

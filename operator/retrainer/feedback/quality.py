@@ -27,7 +27,7 @@ class Quarantine(StrEnum):
     FUTURE_TIME = "FutureTime"
     """A time more than five minutes ahead."""
     SIGNAL_OUT_OF_RANGE = "SignalOutOfRange"
-    """A vote that the signal does not list."""
+    """A vote that the signal does not list, or a rating outside its scale."""
     WRONG_TYPE = "WrongType"
     """A value of another kind than the field needs."""
     NUL_TEXT = "NulText"
@@ -67,6 +67,10 @@ EARLIEST_MICROSECONDS = 631_152_000_000_000
 CLOCK_SKEW_MICROSECONDS = 300_000_000
 """A record may be this far ahead of our clock."""
 LARGEST_FLOAT = 1.7976931348623157e308
+LARGEST_QUALITY = 10**15
+"""Beyond this a quality or rating is no measurement; squares of what is left can be added up without overflow."""
+SMALLEST_QUALITY = "1e-100"
+"""What is nearer to 0 counts as 0: its square would vanish, which PostgreSQL treats as an error."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = re.compile(
@@ -126,6 +130,32 @@ def number_text(value: int | float | Decimal) -> str:
         raise Unreadable(Quarantine.NOT_FINITE)
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def read_rating(value: Any) -> Decimal | None:
+    """A rating: a number, or its text. Raises Unreadable WrongType, and as `scalar_text`."""
+    text = scalar_text(value, KEY_CHARACTERS)
+    if text is None:
+        return None
+    if not NUMBER.fullmatch(text):
+        raise Unreadable(Quarantine.WRONG_TYPE)
+    return Decimal(text)
+
+
+def read_quality(value: Any) -> float | None:
+    """A quality: a finite number, or its text; anything else is missing, for the rest of the record is sound."""
+    try:
+        number = read_rating(value)
+    except Unreadable:
+        return None
+    return None if number is None else bounded(number)
+
+
+def bounded(number: Decimal) -> float | None:
+    """The number as it enters sums: None beyond LARGEST_QUALITY, 0 where it is next to 0."""
+    if abs(number) > LARGEST_QUALITY:
+        return None
+    return 0.0 if abs(number) < Decimal(SMALLEST_QUALITY) else float(number)
 
 
 def free_text(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 `RowReader` turns the raw values of a row (as a driver returns them; texts as str or as undecoded bytes) into a
 `Record` or a `Quarantined`. The order of checks is part of the contract, because a row has exactly one reason:
 id, time, unit, session, model, variant, segment, input, output, votes, prediction, correction, labels, features.
+Qualities come last and never make a row unreadable: one that cannot be read is missing.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from retrainer.feedback.mapping import ANSWER_FIELDS, KEY_FIELDS, PRESENT, TEXT_FIELDS, Mapping, Path, SignalPath
+from retrainer.feedback.mapping import ANSWER_FIELDS, KEY_FIELDS, PRESENT, TEXT_FIELDS, Mapping, Path, Scale, SignalPath
 from retrainer.feedback.quality import (
     BLOB,
     ID_CHARACTERS,
@@ -21,9 +23,12 @@ from retrainer.feedback.quality import (
     TEXT_CHARACTERS,
     Quarantine,
     Unreadable,
+    bounded,
     check_feature,
     free_text,
     read_document,
+    read_quality,
+    read_rating,
     read_time,
     scalar_text,
     strict_json,
@@ -47,11 +52,15 @@ class Record:
     segment: str | None
     votes: tuple[int | None, ...]
     """One per signal of the spec: 1, 0, -1; 2 where a label or correction is present; None without."""
+    scores: tuple[float | None, ...] = ()
+    """One per signal: the vote as a number from 0 to 1; None without, and for labels and corrections."""
     prediction: Any = None
     """A value, or a dictionary from target to value."""
     correction: Any = None
     labels: dict[str, Any] | None = None
     features: dict[str, Any] | None = None
+    qualities: dict[str, float] | None = None
+    """Those that can be read."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ def digest(text: str) -> str:
 
 
 class RowReader:
-    """Reads rows whose values are in the order of `mapping.columns + mapping.feature_columns`.
+    """Reads rows whose values are in the order of `mapping.all_columns`, or of as many as decide readability.
 
     `now` is microseconds since 1970; `expected_features` the usual number of features of this source, or None.
     """
@@ -105,7 +114,7 @@ class RowReader:
         self._mapping = mapping
         self._now = now
         self._expected = expected_features
-        self._columns = (*mapping.columns, *(c for c in mapping.feature_columns if c not in mapping.columns))
+        self._columns = mapping.all_columns
         self._index = {column: i for i, column in enumerate(self._columns)}
         self._votes = [dict(s.votes) for s in mapping.signals]
 
@@ -146,7 +155,7 @@ class _Reading:
         time = read_time(self._value(self._mapping.time), self._reader._now)
         keys = self._optional(KEY_FIELDS, KEY_CHARACTERS)
         texts = self._optional(TEXT_FIELDS, None)
-        thumbs = [self._vote(i, s) for i, s in enumerate(self._mapping.signals)]
+        given = [self._vote(i, s) for i, s in enumerate(self._mapping.signals)]
         answers = {name: self._answer(name) for name in ANSWER_FIELDS}
         labels = self._labels()
         features = self._features()
@@ -161,11 +170,13 @@ class _Reading:
             model=keys.get("model"),
             variant=keys.get("variant"),
             segment=keys.get("segment"),
-            votes=_with_presence(self._mapping.signals, thumbs, answers["correction"], labels),
+            votes=_with_presence(self._mapping.signals, [v for v, _ in given], answers["correction"], labels),
+            scores=tuple(score for _, score in given),
             prediction=answers["prediction"],
             correction=answers["correction"],
             labels=labels,
             features=features,
+            qualities=self._qualities(),
         )
 
     def _read_id(self) -> str:
@@ -192,17 +203,33 @@ class _Reading:
                 found[name] = free_text(value) if limit is None else scalar_text(value, limit)
         return found
 
-    def _vote(self, index: int, signal: SignalPath) -> int | None:
+    def _vote(self, index: int, signal: SignalPath) -> tuple[int | None, float | None]:
+        """Polarity and score; both None without a vote."""
         if signal.path is None:
-            return None
+            return None, None
         self._field = f"signal {signal.name}"
-        text = scalar_text(self._value(signal.path), KEY_CHARACTERS)
+        value = self._value(signal.path)
+        if signal.scale is not None:
+            number = read_rating(value)
+            return (None, None) if number is None else rated(signal.scale, number)
+        text = scalar_text(value, KEY_CHARACTERS)
         if text is None:
-            return None
+            return None, None
         vote = self._reader._votes[index].get(text)
         if vote is None:
             raise Unreadable(Quarantine.SIGNAL_OUT_OF_RANGE)
-        return vote
+        return vote, (vote + 1) / 2
+
+    def _qualities(self) -> dict[str, float] | None:
+        found: dict[str, float] = {}
+        for quality in self._mapping.qualities:
+            try:
+                number = read_quality(self._value(quality.path))
+            except Unreadable:
+                continue
+            if number is not None:
+                found[quality.name] = number
+        return found or None
 
     def _answer(self, name: str) -> Any:
         path = self._mapping.fields.get(name)
@@ -254,6 +281,14 @@ class _Reading:
         return value
 
 
+def rated(scale: Scale, number: Decimal) -> tuple[int, float | None]:
+    """Polarity and score of a rating. Raises Unreadable SignalOutOfRange."""
+    if not scale.minimum <= number <= scale.maximum:
+        raise Unreadable(Quarantine.SIGNAL_OUT_OF_RANGE)
+    plain = bounded(number)
+    return scale.vote(number), None if plain is None else scale.score(plain)
+
+
 def descend(value: Any, keys: tuple[str, ...]) -> Any:
     """Follow keys into parsed JSON (a number selects from a list); None where there is nothing."""
     for key in keys:
@@ -292,7 +327,7 @@ def _object_or_text(text: str) -> Any:
 
 
 def _with_presence(
-    signals: tuple[SignalPath, ...], thumbs: list[int | None], correction: Any, labels: dict[str, Any] | None
+    signals: tuple[SignalPath, ...], given: list[int | None], correction: Any, labels: dict[str, Any] | None
 ) -> tuple[int | None, ...]:
     present = {"label": PRESENT if labels else None, "correction": PRESENT if correction is not None else None}
-    return tuple(vote if s.kind == "thumbs" else present[s.kind] for s, vote in zip(signals, thumbs, strict=True))
+    return tuple(present.get(s.kind, vote) for s, vote in zip(signals, given, strict=True))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, Postgres
 from retrainer.feedback import batches, hosts
-from retrainer.feedback.connectors import incremental, postgres_connection, statements
+from retrainer.feedback.connectors import incremental, outcomes, postgres_connection, statements
 from retrainer.feedback.connectors.postgres_connection import FIELD, Watchdog, catalogued, connection_parameters
 from retrainer.feedback.connectors.postgres_rows import CanonicalRows, Names
 from retrainer.feedback.connectors.postgres_scan import RowDecoder
@@ -90,10 +90,10 @@ class PostgresConnector:
 
     def outcomes(self, query: OutcomeQuery) -> list[ArmOutcome]:
         with self._session() as session:
-            index = session.mapping.signal(query.signal)
-            canonical = session.rows.canonical(statements.outcome_rows(query))
-            found = {r[0]: r for r in session.all(statements.outcomes(canonical, query, index, session.names.literal))}
-        return [statements.arm_outcome(a.name, found.get(a.name)) for a in query.arms]
+            canonical = session.rows.canonical(outcomes.rows(query, session.mapping))
+            return outcomes.answer(
+                query, session.all(outcomes.statement(canonical, query, session.mapping, session.names.literal))
+            )
 
     def count(self, query: CountQuery) -> int:
         with self._session() as session:

@@ -9,12 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
+from decimal import Decimal
 
 from retrainer.feedback.connectors import postgres_values as values
 from retrainer.feedback.connectors.postgres_values import Kind, Value, code
 from retrainer.feedback.connectors.statements import Rows
 from retrainer.feedback.errors import SchemaMismatch
-from retrainer.feedback.mapping import ANSWER_FIELDS, KEY_FIELDS, TEXT_FIELDS, Mapping, Path, SignalPath
+from retrainer.feedback.mapping import (
+    ANSWER_FIELDS,
+    KEY_FIELDS,
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    TEXT_FIELDS,
+    Mapping,
+    Path,
+    Scale,
+    SignalPath,
+)
 from retrainer.feedback.quality import (
     CLOCK_SKEW_MICROSECONDS,
     EARLIEST_MICROSECONDS,
@@ -23,8 +35,6 @@ from retrainer.feedback.quality import (
     TEXT_CHARACTERS,
     Quarantine,
 )
-
-_NUMBER = r"^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,4})?$"
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class CanonicalRows:
         self._versioned = versioned
         self._now = now
         self._expected = expected_features
-        self._columns = tuple(dict.fromkeys((*mapping.columns, *mapping.feature_columns)))
+        self._columns = mapping.all_columns
 
     def canonical(self, rows: Rows) -> str:
         """See `retrainer.feedback.connectors.statements`."""
@@ -76,6 +86,8 @@ class CanonicalRows:
             f"CASE WHEN {_closed(rows.old)} THEN 1 ELSE 0 END AS old",
             f"CASE WHEN {_closed(rows.closed)} THEN 1 ELSE 0 END AS closed",
             *(f"{self._vote(i, s)} AS s{i}" for i, s in enumerate(mapping.signals)),
+            *([f"CASE WHEN {_mapped(mapping, 'unit')} IS NULL THEN 0 ELSE 1 END AS named"] if rows.named else []),
+            *([f"{values.bounded('number')} AS number"] if rows.number else []),
         ]
         select = f"SELECT {', '.join(columns)} FROM ({self._read(rows)}) r WHERE "
         if rows.touched:
@@ -141,6 +153,11 @@ class CanonicalRows:
         for name, path, limit, documents in _texts(self._mapping):
             shown, problem = values.text(self._value(path), limit, documents=documents)
             picked += [f"{shown} AS x_{name}", f"{problem} AS b_{name}"]
+        for index, signal in enumerate(self._mapping.signals):
+            if signal.path is not None and signal.scale is not None:
+                picked.append(f"{values.number(self._value(signal.path))} AS r_signal{index}")
+        if rows.number is not None:
+            picked.append(f"{values.number(self._value(rows.number))} AS number")
         bound = self._raw_bound(rows)
         return f"SELECT r.*, {', '.join(picked)} FROM ({self._raw()}{bound} OFFSET 0) r OFFSET 0"
 
@@ -196,7 +213,9 @@ class CanonicalRows:
         yield _Check("time", self._time_problem())
         yield from (_Check(f, f"b_{f}") for f in (*KEY_FIELDS, *TEXT_FIELDS) if f in mapping.fields)
         for index, signal in enumerate(mapping.signals):
-            if signal.path is not None:
+            if signal.path is not None and signal.scale is not None:
+                yield _Check(f"signal {signal.name}", _rating_problem(index, signal.scale))
+            elif signal.path is not None:
                 listed = ", ".join(self._names.literal(text) for text, _ in signal.votes)
                 unlisted = (
                     f"CASE WHEN x_signal{index} NOT IN ({listed}) THEN {code(Quarantine.SIGNAL_OUT_OF_RANGE)} END"
@@ -204,7 +223,7 @@ class CanonicalRows:
                 yield _Check(f"signal {signal.name}", f"COALESCE(b_signal{index}, {unlisted})")
         yield from (_Check(f, self._answer_problem(f)) for f in ANSWER_FIELDS if f in mapping.fields)
         for index, label in enumerate(mapping.labels):
-            no_number = f"CASE WHEN x_label{index} !~ '{_NUMBER}' THEN {code(Quarantine.WRONG_TYPE)} END"
+            no_number = f"CASE WHEN x_label{index} !~ '{values.NUMBER}' THEN {code(Quarantine.WRONG_TYPE)} END"
             yield _Check(
                 f"label {label.name}", f"COALESCE(b_label{index}, {no_number if label.regression else 'NULL'})"
             )
@@ -233,6 +252,8 @@ class CanonicalRows:
         return values.text(value, KEY_CHARACTERS)[1] if categorical else values.number_problem(value)
 
     def _vote(self, index: int, signal: SignalPath) -> str:
+        if signal.scale is not None:
+            return _rating(index, signal.scale)
         if signal.path is not None:
             votes = " ".join(f"WHEN {self._names.literal(text)} THEN {vote}" for text, vote in signal.votes)
             return f"CASE x_signal{index} {votes} END"
@@ -246,6 +267,29 @@ class CanonicalRows:
         unit = _unit(self._mapping)
         fresh = f"SELECT {unit} FROM ({self._read(Rows())}) r WHERE NOT {_closed(old)} AND {self._reason()} IS NULL"
         return f"{_closed(old)} AND {unit} IN ({fresh})"
+
+
+def _rating_problem(index: int, scale: Scale) -> str:
+    """The text must be a number, and the number on the scale."""
+    outside = f"r_signal{index} NOT BETWEEN {_exactly(scale.minimum)} AND {_exactly(scale.maximum)}"
+    return (
+        f"COALESCE(b_signal{index}, CASE WHEN x_signal{index} IS NOT NULL AND r_signal{index} IS NULL "
+        f"THEN {code(Quarantine.WRONG_TYPE)} WHEN {outside} THEN {code(Quarantine.SIGNAL_OUT_OF_RANGE)} END)"
+    )
+
+
+def _rating(index: int, scale: Scale) -> str:
+    number = f"r_signal{index}"
+    whens = [f"WHEN {number} IS NULL THEN NULL"]
+    if scale.positive_from is not None:
+        whens.append(f"WHEN {number} >= {_exactly(scale.positive_from)} THEN {POSITIVE}")
+    if scale.negative_up_to is not None:
+        whens.append(f"WHEN {number} <= {_exactly(scale.negative_up_to)} THEN {NEGATIVE}")
+    return f"CASE {' '.join(whens)} ELSE {NEUTRAL} END"
+
+
+def _exactly(number: Decimal) -> str:
+    return f"{number:f}::numeric"
 
 
 def _closed(mark: str | None) -> str:

@@ -10,7 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from retrainer.feedback.quality import LARGEST_FLOAT, TEXT_CHARACTERS, Quarantine
+from retrainer.feedback.quality import (
+    KEY_CHARACTERS,
+    LARGEST_FLOAT,
+    LARGEST_QUALITY,
+    SMALLEST_QUALITY,
+    TEXT_CHARACTERS,
+    Quarantine,
+)
 
 Kind = Literal[
     "text", "whole", "number", "boolean", "timestamptz", "timestamp", "date", "json", "jsonb", "bytes", "list"
@@ -74,6 +81,23 @@ def text(value: Value, limit: int, *, documents: bool = False) -> tuple[str, str
     checks += [bad] if bad else []
     checks.append(f"CASE WHEN char_length({shown}) > {limit} THEN {_LONG} END")
     return trimmed, f"COALESCE({', '.join(checks)})"
+
+
+NUMBER = r"^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,4})?$"
+
+
+def number(value: Value) -> str:
+    """The numeric that a scalar is or writes, exactly; NULL for everything else, as `quality.read_rating`."""
+    shown, bad = text(value, KEY_CHARACTERS)
+    return f"CASE WHEN ({bad}) IS NULL AND {shown} ~ '{NUMBER}' THEN ({shown})::numeric END"
+
+
+def bounded(number: str) -> str:
+    """A numeric as a float whose square neither overflows nor vanishes, as `quality.bounded`."""
+    return (
+        f"CASE WHEN abs({number}) < {SMALLEST_QUALITY}::numeric THEN 0::float8 "
+        f"WHEN abs({number}) <= {LARGEST_QUALITY} THEN {number}::float8 END"
+    )
 
 
 def _text(value: Value, documents: bool) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ from retrainer.feedback.summaries import Cursor, Summary
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VoteValue = Literal["Positive", "Negative"]
+VoteValue = Literal["Positive", "Negative", "Score"]
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,36 @@ class Arm:
 
 @dataclass(frozen=True)
 class OutcomeQuery:
-    """Outcomes of the requests that were first seen in [start, end).
+    """Outcomes of the units that were first seen in [start, end).
 
-    `value` says which votes of `signal` count as 1; other votes count as 0. A request is one (unit, input,
-    output), or one record where the input is unknown; it counts in the window of its first record only, so
-    that a later vote on it neither counts twice nor moves it. `since` bounds how far back a first record is
-    looked for (the start of the experiment; everything if None). Votes at or after `as_of` are ignored.
+    The outcome of a record is, with `signal`: 1 where its vote is what `value` says and else 0, or with Score the
+    vote as a number from 0 to 1; with `quality`: that number of the record. Of several records of one request,
+    that is one (unit, input, output), or one record where the input is unknown, the latest with an outcome counts.
+
+    `unit` Request: a request of one arm counts in the window of its first record only, so that a later vote on it
+    neither counts twice nor moves it. `unit` User: a user (record.unit; records without one are left out) counts
+    once, in the window of the first record in either arm, for the arm of that record, with the mean outcome of the
+    requests seen before the first record of another arm.
+
+    `since` bounds how far back a first record is looked for (the start of the experiment; everything if None).
+    Records at or after `as_of` are ignored.
     """
 
-    signal: str
-    value: VoteValue
+    signal: str | None
+    value: VoteValue | None
     start: datetime
     end: datetime
     arms: tuple[Arm, ...]
     since: datetime | None = None
     as_of: datetime | None = None
+    quality: str | None = None
+    unit: Literal["Request", "User"] = "Request"
 
 
 @dataclass(frozen=True)
 class ArmOutcome:
-    """`units` requests were answered by this arm and `responded` of them have a vote; Σy and Σy² over those."""
+    """`units` requests or users got answers of this arm, `responded` of them have an outcome; Σy and Σy² over
+    those."""
 
     arm: str
     units: int
@@ -86,7 +96,7 @@ class ArmOutcome:
 
     @property
     def missing(self) -> int:
-        """Requests without a vote."""
+        """Units without an outcome."""
         return self.units - self.responded
 
 

@@ -20,6 +20,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from urllib.parse import quote
 
 from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, SQLite
 from retrainer.feedback import batches
-from retrainer.feedback.connectors import incremental, statements
+from retrainer.feedback.connectors import incremental, outcomes, statements
 from retrainer.feedback.connectors.protocol import (
     ArmOutcome,
     ColumnFact,
@@ -106,10 +107,10 @@ class SQLiteConnector:
 
     def outcomes(self, query: OutcomeQuery) -> list[ArmOutcome]:
         with self._session() as session:
-            index = session.mapping.signal(query.signal)
-            canonical = session.rows.canonical(statements.outcome_rows(query))
-            found = {r[0]: r for r in session.all(statements.outcomes(canonical, query, index, literal))}
-        return [statements.arm_outcome(a.name, found.get(a.name)) for a in query.arms]
+            canonical = session.rows.canonical(outcomes.rows(query, session.mapping))
+            return outcomes.answer(
+                query, session.all(outcomes.statement(canonical, query, session.mapping, literal))
+            )
 
     def count(self, query: CountQuery) -> int:
         with self._session() as session:
@@ -168,7 +169,9 @@ class _Session:
             moment = int(now * 1e6)
             self.rows = CanonicalRows(self.mapping, self.source, rowid, now=moment, expected_features=self.features)
             self.reader = RowReader(self.mapping, now=moment, expected_features=self.features)
-            install(self.connection, self.mapping, self.reader)
+            # Features in columns and qualities are checked in SQL; the function gets the other columns only.
+            without = replace(self.mapping, features=(), qualities=())
+            install(self.connection, without, RowReader(without, now=moment, expected_features=self.features))
         except BaseException:
             self.connection.close()
             raise

@@ -6,6 +6,9 @@ does not hold says nothing; then the reader decides. Every argument is the SQL o
 
 from __future__ import annotations
 
+from decimal import Decimal
+from math import ceil, floor
+
 from retrainer.feedback.quality import CLOCK_SKEW_MICROSECONDS, EARLIEST_MICROSECONDS
 
 _PLAIN_CHARACTERS = 256
@@ -33,6 +36,12 @@ def scalar(value: str) -> str:
 def number(value: str) -> str:
     """Nothing, or a whole number."""
     return f"(typeof({value}) IN ('null', 'integer'))"
+
+
+def whole_within(value: str, minimum: Decimal, maximum: Decimal) -> str:
+    """Nothing, or a whole number on a scale."""
+    whole = f"typeof({value}) = 'integer' AND {value} BETWEEN {ceil(minimum)} AND {floor(maximum)}"
+    return f"(typeof({value}) = 'null' OR ({whole}))"
 
 
 def text(value: str) -> str:

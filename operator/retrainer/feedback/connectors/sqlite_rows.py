@@ -12,13 +12,23 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable
+from math import ceil, floor
 from typing import Any
 
 from retrainer.feedback.connectors import sqlite_proofs as proofs
 from retrainer.feedback.connectors.statements import OPEN_MICROSECONDS, Rows
 from retrainer.feedback.errors import SchemaMismatch
-from retrainer.feedback.mapping import TEXT_FIELDS, Mapping, Path, SignalPath
-from retrainer.feedback.quality import BLOB, LARGEST_FLOAT, Unreadable, number_text, read_time
+from retrainer.feedback.mapping import NEGATIVE, NEUTRAL, POSITIVE, TEXT_FIELDS, Mapping, Path, Scale, SignalPath
+from retrainer.feedback.quality import (
+    BLOB,
+    LARGEST_FLOAT,
+    LARGEST_QUALITY,
+    Unreadable,
+    number_text,
+    read_quality,
+    read_rating,
+    read_time,
+)
 from retrainer.feedback.records import RowReader, digest
 
 FUNCTION_ARGUMENTS = 120
@@ -51,7 +61,7 @@ def handed(column: str) -> str:
 
 
 def install(connection: sqlite3.Connection, mapping: Mapping, reader: RowReader) -> None:
-    """Define retrainer_reason, retrainer_time, retrainer_number, retrainer_digest and retrainer_crc."""
+    """Define retrainer_reason, _time, _vote, _quality, _number, _digest and _crc; `reader` reads `mapping`'s rows."""
     far_future = 2**62
 
     def reason(*values: Any) -> str | None:
@@ -63,6 +73,16 @@ def install(connection: sqlite3.Connection, mapping: Mapping, reader: RowReader)
         except Unreadable:
             return None
 
+    def vote(index: int, value: Any) -> int | None:
+        scale = mapping.signals[index].scale
+        try:
+            number = read_rating(source_value(value))
+        except Unreadable:
+            return None
+        return None if scale is None or number is None else scale.vote(number)
+
+    _define(connection, "retrainer_vote", 2, vote)
+    _define(connection, "retrainer_quality", 1, lambda value: read_quality(source_value(value)))
     _define(connection, "retrainer_reason", len(mapping.columns), reason)
     _define(connection, "retrainer_time", 1, time)
     _define(connection, "retrainer_number", 1, _number)
@@ -114,7 +134,9 @@ class CanonicalRows:
             f"{self._reason()} AS reason",
             f"{self._closed(rows.old)} AS old",
             f"{self._closed(rows.closed)} AS closed",
-            *(f"{self._vote(s)} AS s{i}" for i, s in enumerate(mapping.signals)),
+            *(f"{self._vote(i, s)} AS s{i}" for i, s in enumerate(mapping.signals)),
+            *([f"CASE WHEN {self._field('unit')} IS NULL THEN 0 ELSE 1 END AS named"] if rows.named else []),
+            *([f"{_quality(rows.number)} AS number"] if rows.number else []),
         ]
         select = f"SELECT {', '.join(columns)} FROM {self._source} q WHERE "
         if rows.touched:
@@ -134,7 +156,7 @@ class CanonicalRows:
 
     def scan(self, since: int, until: int) -> str:
         """The raw columns that `RowReader` wants, of rows whose time lies in [since, until) or is unreadable."""
-        columns = dict.fromkeys((*self._mapping.columns, *self._mapping.feature_columns))
+        columns = self._mapping.all_columns
         time = self._time()
         where = f"{time} IS NULL OR ({time} >= {since} AND {time} < {until})"
         return f"SELECT {', '.join(handed(c) for c in columns)} FROM {self._source} q WHERE {where}"
@@ -214,7 +236,9 @@ class CanonicalRows:
             ),
         ]
         for signal in mapping.signals:
-            if signal.path is not None:
+            if signal.path is not None and signal.scale is not None:
+                known.append(proofs.whole_within(_column(signal.path), signal.scale.minimum, signal.scale.maximum))
+            elif signal.path is not None:
                 listed = ", ".join(literal(text) for text, _ in signal.votes)
                 known.append(f"COALESCE({_text(signal.path)} IN ({listed}), {_column(signal.path)} IS NULL)")
         if mapping.document is not None:
@@ -223,7 +247,9 @@ class CanonicalRows:
             known.append(proofs.number_list(_column(mapping.document), self._expected))
         return " AND ".join(known)
 
-    def _vote(self, signal: SignalPath) -> str:
+    def _vote(self, index: int, signal: SignalPath) -> str:
+        if signal.path is not None and signal.scale is not None:
+            return _rating(index, signal.path, signal.scale)
         if signal.path is not None:
             votes = " ".join(f"WHEN {literal(text)} THEN {vote}" for text, vote in signal.votes)
             return f"CASE {_text(signal.path)} {votes} END"
@@ -271,6 +297,29 @@ def _text(path: Path) -> str:
 
 def _bytes(value: str) -> str:
     return f"CASE typeof({value}) WHEN 'text' THEN CAST({value} AS BLOB) ELSE {value} END"
+
+
+def _rating(index: int, path: Path, scale: Scale) -> str:
+    """SQL of a rating's vote: plain for whole numbers, which most are."""
+    value = _value(path)
+    whens = [] if scale.positive_from is None else [f"WHEN {value} >= {ceil(scale.positive_from)} THEN {POSITIVE}"]
+    whens += [] if scale.negative_up_to is None else [f"WHEN {value} <= {floor(scale.negative_up_to)} THEN {NEGATIVE}"]
+    plain = f"CASE {' '.join(whens)} ELSE {NEUTRAL} END" if whens else str(NEUTRAL)
+    return (
+        f"CASE typeof({value}) WHEN 'null' THEN NULL WHEN 'integer' THEN {plain} "
+        f"ELSE retrainer_vote({index}, {_handed(path)}) END"
+    )
+
+
+def _quality(path: Path) -> str:
+    """SQL of the number at a path, as `read_quality`."""
+    value = _value(path)
+    small = f"typeof({value}) = 'integer' AND {value} BETWEEN {-LARGEST_QUALITY} AND {LARGEST_QUALITY}"
+    return f"CASE WHEN {small} THEN CAST({value} AS REAL) ELSE retrainer_quality({_handed(path)}) END"
+
+
+def _handed(path: Path) -> str:
+    return _bytes(_value(path)) if path.keys else handed(path.column)
 
 
 def _feature_check(name: str, path: Path, categorical: bool) -> str:

@@ -2,10 +2,11 @@
 
 A dialect supplies the *canonical relation*: a SELECT with one row per row of the source and the columns
 
-    id, t (microseconds), unit, identity, segment, model, variant, reason, old, closed, s0 … sN
+    id, t (microseconds), unit, identity, segment, model, variant, reason, old, closed, s0 … sN [, named, number]
 
 where `reason` is NULL for readable rows, `old` and `closed` are 1 for rows closed by the mark of the last look and
 of this look (else 0; see `incremental`), and sI is the vote of the I-th signal (1, 0, -1; 2 present; NULL none).
+On demand: `named` is 1 where record.unit itself names the unit, and `number` what `Rows.number` asks for.
 There are no joins: estimates for such relations are too poor to leave a planner the choice. Everything below is
 standard SQL over that relation, so both databases count alike. Values of the spec appear as literals made by the
 dialect, never pasted.
@@ -18,10 +19,9 @@ from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
 
-from retrainer.feedback.connectors.protocol import Arm, ArmOutcome, CountQuery, OutcomeQuery, UnitDayQuery
-from retrainer.feedback.mapping import NEGATIVE, NEUTRAL, POSITIVE, Mapping
+from retrainer.feedback.connectors.protocol import CountQuery, UnitDayQuery
+from retrainer.feedback.mapping import NEGATIVE, NEUTRAL, POSITIVE, Mapping, Path
 from retrainer.feedback.quality import microseconds
 from retrainer.feedback.summaries import SEGMENT_LIMIT
 
@@ -40,7 +40,8 @@ class Rows:
     """Which rows of the source a canonical relation covers.
 
     `since` ≤ t < `until` (microseconds). `old` and `closed` are marks, see above. `touched`: only rows that are not
-    old, and old rows of the same units.
+    old, and old rows of the same units. `number`: the number at this path, as `quality.read_quality` reads it.
+    `named`: tell which units are named.
     """
 
     since: int | None = None
@@ -48,6 +49,8 @@ class Rows:
     old: str | None = None
     closed: str | None = None
     touched: bool = False
+    number: Path | None = None
+    named: bool = False
 
 
 Sets = Lookup[str, str]
@@ -126,46 +129,13 @@ def _segments(label: str, source: str) -> str:
     return f"SELECT * FROM ({inner} ORDER BY q DESC, n DESC, name LIMIT {SEGMENT_LIMIT + 1}) z"
 
 
-def outcomes(canonical: str, query: OutcomeQuery, index: int, literal: Literal) -> str:
-    """Rows (arm, units, responded, total): see OutcomeQuery for what counts where."""
-    vote = POSITIVE if query.value == "Positive" else NEGATIVE
-    arm = _arm(query.arms, literal)
-    key = "PARTITION BY arm, unit, identity"
-    last = f"ROW_NUMBER() OVER ({key} ORDER BY CASE WHEN s{index} IS NULL THEN 1 ELSE 0 END, t DESC, id DESC)"
-    answers = f"SELECT x.*, {arm} AS arm FROM ({canonical}) x WHERE reason IS NULL"
-    things = f"SELECT y.*, {last} AS place, MIN(t) OVER ({key}) AS seen FROM ({answers}) y WHERE arm IS NOT NULL"
-    total = f"COALESCE(SUM(CASE WHEN s{index} = {vote} THEN 1 ELSE 0 END), 0)"
-    return (
-        f"SELECT arm, count(*), count(s{index}), {total} FROM ({things}) z WHERE place = 1 "
-        f"AND seen >= {microseconds(query.start)} AND seen < {microseconds(query.end)} GROUP BY arm"
-    )
-
-
-def arm_outcome(name: str, row: Sequence[Any] | None) -> ArmOutcome:
-    """The answer for one arm; y is 0 or 1, so Σy² is Σy."""
-    units, responded, total = (int(v) for v in row[1:4]) if row else (0, 0, 0)
-    return ArmOutcome(name, units, responded, float(total), float(total))
-
-
-def outcome_rows(query: OutcomeQuery) -> Rows:
-    """Rows that can matter: from the first record that could make a request old news."""
-    since = None if query.since is None else microseconds(min(query.since, query.start))
-    return Rows(since=since, until=None if query.as_of is None else microseconds(query.as_of))
-
-
-def _arm(arms: Sequence[Arm], literal: Literal) -> str:
-    """The arm whose model the record names, or else whose variant it names."""
-    cases = [f"WHEN {_one_of('model', a.models, literal)} THEN {literal(a.name)}" for a in arms if a.models]
-    cases += [f"WHEN {_one_of('variant', a.variants, literal)} THEN {literal(a.name)}" for a in arms if a.variants]
-    return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS TEXT)"
-
-
-def _one_of(column: str, values: Sequence[str], literal: Literal) -> str:
+def one_of(column: str, values: Sequence[str], literal: Literal) -> str:
+    """Whether a column has one of these texts."""
     return f"{column} IN ({', '.join(literal(v) for v in values)})"
 
 
 def _models(models: Sequence[str] | None, literal: Literal) -> str:
-    return f" AND {_one_of('model', models, literal)}" if models else ""
+    return f" AND {one_of('model', models, literal)}" if models else ""
 
 
 def count(canonical: str, query: CountQuery, mapping: Mapping, literal: Literal) -> str:
