@@ -70,7 +70,7 @@ def merge_patch(before: Any, after: Any) -> Any:
     """The JSON merge patch (RFC 7386) that leads from one to the other, as Argo CD sends it to the API server."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         return after
-    gone = {key: None for key in before.keys() - after.keys()}
+    gone: dict[str, Any] = dict.fromkeys(before.keys() - after.keys())
     return gone | {key: merge_patch(before.get(key), after[key]) for key in after if before.get(key) != after[key]}
 
 
