@@ -22,7 +22,7 @@ def text_of(path: str) -> str:
             return sys.stdin.read()
         if Path(path).is_file() and Path(path).stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: is larger than {LARGEST_FILE // 2**20} MiB; is it the right file?")
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not text in UTF-8") from error
     except OSError as error:

@@ -1,0 +1,29 @@
+"""What is replayed: looks at an experiment, with what is needed to show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from retrainer.ab_experiment.config import ExperimentConfig
+from retrainer.experiment_tool.looks import Look
+from retrainer.experiment_tool.outcomes import outcomes_in
+from retrainer.experiment_tool.replay_outcomes import ledger_for, replay
+from retrainer.experiment_tool.subjects import Subject
+
+
+@dataclass(frozen=True)
+class Course:
+    """The looks of one experiment, computed as they are asked for, and remarks about where they come from."""
+
+    name: str
+    config: ExperimentConfig
+    looks: Iterator[Look]
+    remarks: tuple[str, ...] = ()
+
+
+def of_outcomes(subject: Subject, rates: Mapping[str, float], path: str) -> Course:
+    """The course that the windows of a file would have taken; raises InputError for a bad line or spec."""
+    ledger = ledger_for(subject, rates)
+    outcomes = outcomes_in(path, ledger.config.metrics)
+    return Course(subject.name, ledger.config, replay(subject, ledger, outcomes.windows), outcomes.remarks)

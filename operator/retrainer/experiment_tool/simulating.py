@@ -1,0 +1,117 @@
+"""`simulate`: false promotions, power and duration of this very experiment, from thousands of runs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retrainer.experiment_tool.failure import InputError
+from retrainer.experiment_tool.subjects import Subject
+from retrainer.experiment_tool.tables import number, percent, table
+from retrainer.simulation.forecast import Case, Forecast, forecast
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to simulate: planned rates by metric, units a day, the true effect (None: the planned one)."""
+
+    rates: Mapping[str, float]
+    units_per_day: float
+    effect: float | None
+    runs: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What came out; `found` is the case with the true effect."""
+
+    subject: Subject
+    asked: Asked
+    forecast: Forecast
+    found: Case
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; shares of the runs, days, units."""
+        return {
+            "experiment": self.subject.title,
+            "runs": self.asked.runs,
+            "seed": self.asked.seed,
+            "unitsPerDay": self.asked.units_per_day,
+            "unitsNeeded": self.forecast.units_needed,
+            "alpha": float(self.subject.spec.alpha),
+            "effect": self.found.effect,
+            "falsePromotions": self.forecast.false_promotion,
+            "power": self.found.promoted,
+            "medianDays": self.found.days_median,
+            "cases": [_case(case) for case in self.forecast.cases],
+        }
+
+
+def _case(case: Case) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "effect": case.effect,
+        "promoted": case.promoted,
+        "standardError": case.standard_error,
+        "kept": case.kept,
+        "inconclusive": case.inconclusive,
+        "reasons": dict(case.reasons),
+        "medianDays": case.days_median,
+        "days90Percent": case.days_90_percent,
+        "medianUnits": case.units_median,
+    }
+
+
+def simulated(subject: Subject, asked: Asked) -> Simulated:
+    """Run it; raises InputError where the spec or the question makes no sense."""
+    planned = float(subject.spec.minimum_detectable_effect)
+    effect = planned if asked.effect is None else asked.effect
+    if not effect > 0:
+        raise InputError(f"--effect {effect:g}: must be above 0: it is how much better the candidate is")
+    try:
+        result = forecast(
+            subject.spec,
+            asked.rates,
+            asked.units_per_day,
+            runs=asked.runs,
+            seed=asked.seed,
+            multiples=(0.0, effect / planned),
+        )
+    except ValueError as error:
+        raise InputError(f"{subject.title}: {error}") from error
+    return Simulated(subject, asked, result, result.cases[1])
+
+
+def simulation_text(result: Simulated) -> str:
+    """A table of what happens in each case, and the answers in three lines."""
+    asked = result.asked
+    head = (
+        f"{result.subject.title}: {asked.runs:,} runs of each case, {number(asked.units_per_day, 9)} units a day, "
+        f"seed {asked.seed}"
+    )
+    rows = [_row(case) for case in result.forecast.cases]
+    header = ["candidate", "effect", "promoted", "kept baseline", "inconclusive", "days (median)", "(90 %)", "units"]
+    return "\n\n".join([head, table(header, rows), "\n".join(_answers(result))])
+
+
+def _row(case: Case) -> list[str]:
+    return [
+        case.name,
+        f"{case.effect:+g}" if case.effect else "0",
+        percent(case.promoted),
+        percent(case.kept),
+        percent(case.inconclusive),
+        number(case.days_median),
+        number(case.days_90_percent),
+        f"{case.units_median:,.0f}",
+    ]
+
+
+def _answers(result: Simulated) -> Iterator[str]:
+    useless, found = result.forecast.cases[0], result.found
+    alpha = percent(float(result.subject.spec.alpha))
+    yield f"false promotions  {percent(useless.promoted)} ± {percent(useless.standard_error)}  (alpha {alpha})"
+    yield f"power             {percent(found.promoted)} ± {percent(found.standard_error)}  at {found.effect:+g}"
+    yield f"duration          {number(found.days_median)} days, 90 % within {number(found.days_90_percent)}"
