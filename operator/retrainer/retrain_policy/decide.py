@@ -27,6 +27,7 @@ from retrainer.retrain_policy.input import PolicyInput
 from retrainer.retrain_policy.promotion import candidate_brought_up, experiment_concluded
 from retrainer.retrain_policy.references import references_resolved
 from retrainer.retrain_policy.revisions import Record
+from retrainer.retrain_policy.rivals import route_unrivalled
 from retrainer.retrain_policy.rollback import rollback_requested
 from retrainer.retrain_policy.route import route_applied
 from retrainer.retrain_policy.start import run_created, run_due, run_requested
@@ -144,6 +145,7 @@ def next_look_chosen(draft: Draft) -> Draft:
 RULES: tuple[Rule, ...] = (
     initial_adopted,
     references_resolved,
+    route_unrivalled,
     requests_acknowledged,
     rollback_requested,
     experiment_concluded,

@@ -8,7 +8,9 @@
    `wanted.wanted_names` lists, whoever owns it;
 4. the FeedbackSources that `wanted.source_names` lists, the PodTemplate, the HTTPRoute (live);
 5. the names of the Services with at least one ready endpoint;
-6. the readings that `wanted.wanted_readings` lists; it asks for none while something is under way.
+6. the policies that claim the same host and path at one gateway (`rivals.claims_the_same`), each with its
+   HTTPRoute (live);
+7. the readings that `wanted.wanted_readings` lists; it asks for none while something is under way.
 Everything else (whose an object is, what is missing, what a reading means) is decided here.
 """
 
@@ -95,6 +97,14 @@ Reading = CountRead | UnitDaysRead | ReadFailed
 
 
 @dataclass(frozen=True)
+class Rival:
+    """Another policy for which `rivals.claims_the_same` holds, and its HTTPRoute if there is one."""
+
+    policy: Object
+    route: Object | None
+
+
+@dataclass(frozen=True)
 class PolicyInput:
     """One policy and everything around it, frozen at one moment. Objects are plain dictionaries."""
 
@@ -114,6 +124,8 @@ class PolicyInput:
     """Names of Services with at least one ready endpoint."""
     route: Object | None = None
     """The HTTPRoute with the policy's name, with status."""
+    rivals: tuple[Rival, ...] = ()
+    """Other policies that claim the same host and path at one gateway."""
     pod_template: Object | None = None
     """The PodTemplate that spec.serving names."""
     sources: Mapping[str, Object] = field(default_factory=dict)

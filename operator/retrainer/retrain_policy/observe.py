@@ -17,6 +17,7 @@ from retrainer.kube.resources import (
     FEEDBACK_SOURCE,
     HTTP_ROUTE,
     POD_TEMPLATE,
+    RETRAIN_POLICY,
     SERVICE,
     TRAINING_RUN,
     Resource,
@@ -24,8 +25,9 @@ from retrainer.kube.resources import (
 )
 from retrainer.plan import Object, Ref
 from retrainer.retrain_policy import children
-from retrainer.retrain_policy.input import PolicyInput
+from retrainer.retrain_policy.input import PolicyInput, Rival
 from retrainer.retrain_policy.readings import PolicyReadings
+from retrainer.retrain_policy.rivals import claims_the_same
 from retrainer.retrain_policy.wanted import source_names, wanted_names, wanted_readings
 
 _WATCHED = (TRAINING_RUN, AB_EXPERIMENT, DEPLOYMENT, SERVICE)
@@ -45,11 +47,12 @@ class PolicyObserver:
         """Everything about one policy at this moment; raises ApiError when the API server does not answer."""
         meta = obj["metadata"]
         key = (meta["namespace"], meta["name"])
-        champion, found, sources, template = await asyncio.gather(
+        champion, found, sources, template, rivals = await asyncio.gather(
             self.client.get(CONFIG_MAP, key[0], children.champion_name(key[1])),
             self._children(obj, key),
             self._sources(key[0], source_names(obj)),
             self._pod_template(obj),
+            self._rivals(obj),
         )
         wanted = wanted_readings(obj, sources, self.now())
         return PolicyInput(
@@ -61,6 +64,7 @@ class PolicyObserver:
             services=found[SERVICE],
             ready_services=ready_services(self.cache, children.OWNER_KIND, key),
             route=found[HTTP_ROUTE].get(key[1]),
+            rivals=rivals,
             pod_template=template,
             sources=sources,
             readings=self.readings.answers(key, wanted, sources),
@@ -90,6 +94,17 @@ class PolicyObserver:
             if source is not None:
                 found[name] = source
         return found
+
+    async def _rivals(self, obj: Object) -> tuple[Rival, ...]:
+        """Usually none: only for those that claim the same a route is read."""
+        own = obj["metadata"]["uid"]
+        others = [p for p in self.cache.all(RETRAIN_POLICY) if p["metadata"]["uid"] != own]
+        found = []
+        for policy in (p for p in others if claims_the_same(obj, p)):
+            meta = policy["metadata"]
+            route = await self.client.get(HTTP_ROUTE, meta["namespace"], meta["name"])
+            found.append(Rival(policy, route))
+        return tuple(found)
 
     async def _pod_template(self, obj: Object) -> Object | None:
         serving = obj["spec"].get("serving")

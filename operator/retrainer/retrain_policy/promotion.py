@@ -19,10 +19,15 @@ _CANDIDATE_LOOK_SECONDS = 5.0
 
 
 def build_experiment(policy: Object, champion: ChampionStatus, candidate: Revision, port: int) -> Object:
-    """The comparison of candidate and champion on the policy's own route."""
+    """The comparison of candidate and champion on the policy's own route.
+
+    Without assignment.salt the experiment's name is the salt, so that each revision divides the users anew.
+    """
     meta = policy["metadata"]
+    promotion = policy["spec"]["promotion"]
     spec = {
-        **policy["spec"]["promotion"]["experiment"],
+        **promotion["experiment"],
+        "mode": "Canary" if promotion.get("method") == "Canary" else "ABTest",
         "baseline": _arm(meta["name"], champion.revision, champion.uri, champion.digest, port),
         "candidate": _arm(meta["name"], candidate.revision, candidate.uri, candidate.digest, port),
         "traffic": {"policyRef": {"name": meta["name"]}},
@@ -112,7 +117,7 @@ def _without_serving(draft: Draft, candidate: Revision) -> Draft:
         return promoted(draft, candidate)
     return draft.trouble(
         PolicyReason.INVALID,
-        "spec.promotion.method ABTest needs spec.serving: set it, or use method Immediate",
+        f"spec.promotion.method {draft.spec.promotion.method} needs spec.serving: set it, or use method Immediate",
     )
 
 

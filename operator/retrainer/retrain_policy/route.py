@@ -1,16 +1,21 @@
-"""The policy's HTTPRoute: it has exactly one writer, and this is where its weights come from."""
+"""The policy's HTTPRoute: it has exactly one writer, and this is where its weights come from.
+
+A suspended policy leaves it alone, with one exception (docs/decisions/0007): where its experiment gives the candidate
+no traffic (a guardrail stopped it, it ended otherwise, it is gone, an arm broke), the route gives it none either.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from retrainer.api.v1alpha1.ab_experiment import ABExperimentStatus
+from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec, ABExperimentStatus
 from retrainer.api.v1alpha1.retrain_policy import Serving
 from retrainer.plan import Object
 from retrainer.retrain_policy import children
 from retrainer.retrain_policy.conflict import in_the_way, is_taken
 from retrainer.retrain_policy.draft import Draft
 from retrainer.routing import httproute
+from retrainer.routing.gateways import acceptance
 from retrainer.routing.httproute import Backend
 
 EXPERIMENT_LOOK_SECONDS = 5.0
@@ -22,7 +27,11 @@ def route_applied(draft: Draft) -> Draft:
     serving, found = draft.serving, draft.input.route
     if serving is None:
         return _route_removed(draft)
-    if draft.hands_off or draft.record.champion is None:
+    if draft.record.champion is None:
+        return draft
+    if draft.spec.suspend:
+        return _stopped_while_suspended(draft, serving)
+    if draft.hands_off:
         return draft
     if draft.record.template is None and draft.record_usable:
         return draft  # its Services cannot be made yet
@@ -42,16 +51,17 @@ def complaint(draft: Draft) -> str | None:
     """What the gateways have against the route, if anything."""
     if draft.serving is None or draft.record.champion is None:
         return None
-    parents = draft.serving.http_route.parent_refs
-    state = httproute.observe(draft.input.route, parents)
-    if state.accepted and state.resolved:
+    route, parents = draft.input.route, draft.serving.http_route.parent_refs
+    if route is None:
+        return f"the HTTPRoute {draft.facts.name} does not exist yet"
+    said = acceptance(route, parents).message
+    if said is None:
         return None
     was_ready = any(c.type == "Ready" and c.status == "True" for c in draft.facts.before.conditions)
-    if was_ready and draft.input.route is not None:
+    if was_ready and acceptance(_as_last_seen(route), parents).message is None:
         # Each change of a weight takes the gateway a moment; that alone does not make the policy unready.
-        earlier = httproute.observe(_as_last_seen(draft.input.route), parents)
-        return None if earlier.accepted and earlier.resolved else state.message
-    return state.message
+        return None
+    return said
 
 
 def candidate_weight(draft: Draft) -> int:
@@ -67,6 +77,30 @@ def candidate_weight(draft: Draft) -> int:
     if decided_against or name not in draft.input.ready_services:
         return 0
     return status.weight_percent or 0
+
+
+def _stopped_while_suspended(draft: Draft, serving: Serving) -> Draft:
+    """The one thing that reaches the route of a suspended policy: that its experiment's candidate gets nothing."""
+    found, candidate, name = draft.input.route, draft.candidate, draft.status.active_experiment
+    if name is None or candidate is None or found is None or is_taken(found, draft):
+        return draft
+    draft = draft.look_in(EXPERIMENT_LOOK_SECONDS)
+    if candidate_weight(draft) > 0:
+        return draft
+    draft = draft.note(f"experiment {name} gives the candidate no traffic, and the route is kept to that")
+    if children.serving_name(draft.facts.name, candidate.revision) not in httproute.services(found):
+        return draft
+    return replace(draft, applies=(*draft.applies, _desired(draft, serving)))
+
+
+def _assigned_by_user(draft: Draft) -> bool:
+    """Whether the active experiment's application names each user's arm in a header."""
+    experiment = draft.input.experiments.get(draft.status.active_experiment or "")
+    if not children.is_ours(experiment, draft.facts.policy):
+        return False
+    assert experiment is not None
+    assignment = ABExperimentSpec.model_validate(experiment["spec"]).assignment
+    return assignment is not None and assignment.unit == "User"
 
 
 def _desired(draft: Draft, serving: Serving) -> Object:
@@ -93,6 +127,7 @@ def _desired(draft: Draft, serving: Serving) -> Object:
         hostnames=serving.http_route.hostnames,
         path_prefix=serving.http_route.path_prefix,
         backends=backends,
+        by_header=_assigned_by_user(draft),
         owner=children.owner_reference(draft.facts.policy),
         labels=children.labels(draft.facts.name),
     )

@@ -62,7 +62,8 @@ def _ready(draft: Draft) -> Verdict:
         return "False", draft.troubles[0].reason, _all_troubles(draft)
     champion = draft.record.champion
     if draft.spec.suspend:
-        return "True", PolicyReason.SUSPENDED, "spec.suspend is set: nothing new starts, traffic is left alone"
+        message = "spec.suspend is set: nothing new starts, traffic is left alone"
+        return "True", PolicyReason.SUSPENDED, _with_notes(draft, message)
     if champion is None:
         return "True", PolicyReason.NO_CHAMPION, "no model yet: the first run that passes its gates becomes champion"
     if draft.serving is None:

@@ -187,6 +187,12 @@ def up_to_date(route: Object | None, desired: Object) -> bool:
     return same_fields and covers(spec, wanted) and covers(labels, wanted_labels)
 
 
+def services(route: Object) -> frozenset[str]:
+    """Names of the Services that the route sends anything to, by any rule."""
+    rules = (route.get("spec") or {}).get("rules") or ()
+    return frozenset(ref["name"] for rule in rules for ref in rule.get("backendRefs") or () if ref.get("weight", 1))
+
+
 def _parent_ref(ref: ParentRef) -> Object:
     return ref.model_dump(by_alias=True, exclude_none=True)
 
