@@ -20,6 +20,8 @@ KUBERNETES_VERSION = "v1.36.3"
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.6.3"
 CONTOUR = "github.com/projectcontour/contour"
 CONTOUR_VERSION = "v1.33.8"
+ISTIO_API = "istio.io/api@v1.31.1"
+KSERVE = "github.com/kserve/kserve@v0.17.0"
 NEEDED_GO = (1, 26)
 INSTALL_GO = "install Go 1.26 or newer, or use a cluster of your own by setting KUBECONFIG"
 
@@ -39,6 +41,15 @@ def gateway_manifests() -> list[Path]:
     """CRDs of the Gateway API (standard channel) and of Contour, copied out of their Go modules."""
     gateway_api = _module_files(GATEWAY_API, "config/crd/standard/*.yaml")
     return gateway_api + _module_files(f"{CONTOUR}@{CONTOUR_VERSION}", "examples/contour/01-crds.yaml")
+
+
+def traffic_manifests() -> list[Path]:
+    """CRDs of Istio (all of its networking kinds) and of KServe's InferenceService, for tests of traffic providers.
+
+    No cluster has them of itself. KServe's module is large: 39 MB to download, 222 MB in the module cache.
+    """
+    istio = _module_files(ISTIO_API, "kubernetes/customresourcedefinitions.gen.yaml")
+    return istio + _module_files(KSERVE, "config/crd/full/serving.kserve.io_inferenceservices.yaml")
 
 
 def _module_files(module: str, pattern: str) -> list[Path]:
