@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_ndtr
 
-from retrainer.simulation.sums import BASELINE, CANDIDATE, Bools, Floats, Sums
+from retrainer.simulation.sums import BASELINE, CANDIDATE, Bools, Floats, Ints, Sums, nothing
 from retrainer.statistics import overlap
 from retrainer.statistics.mantel_haenszel import MINIMUM_STRATUM
 
@@ -28,30 +29,46 @@ class Scores:
         """Of −x."""
         return Scores(-self.u, self.v, self.h)
 
+    def where(self, mask: Bools) -> Scores:
+        """With nothing in the other runs."""
+        return Scores(self.u * mask, self.v * mask, self.h * mask)
+
+    def take(self, runs: Ints) -> Scores:
+        """Only these runs."""
+        return Scores(self.u[runs], self.v[runs], self.h[runs])
+
 
 def no_scores(runs: int) -> Scores:
     """Sums over no window."""
     return Scores(np.zeros(runs), np.zeros(runs), np.zeros(runs))
 
 
-def stratum_scores(sums: Sums) -> Scores:
-    """One stratum of every run; see `mantel_haenszel.stratum_score`."""
-    n1, n0 = sums.n[:, CANDIDATE], sums.n[:, BASELINE]
-    n, y = n1 + n0, sums.total.sum(axis=1)
-    usable = (n >= 2) & (n1 > 0) & (n0 > 0)
-    size = np.where(usable, n, 2.0)
-    squares = np.maximum(sums.squares.sum(axis=1) - y**2 / size, 0.0)
+def window_scores(sums: Sums, weight: Floats, mean: Floats) -> Scores:
+    """One window of every run by formula 1; see `overlap.window_score`."""
+    about = sums.total - mean[:, None] * sums.n
+    squares = sums.squares - 2 * mean[:, None] * sums.total + mean[:, None] ** 2 * sums.n
     return Scores(
-        np.where(usable, sums.total[:, CANDIDATE] - n1 * y / size, 0.0),
-        np.where(usable, n1 * n0 * squares / (size * (size - 1)), 0.0),
-        np.where(usable, n1 * n0 / size, 0.0),
+        (1 - weight) * about[:, CANDIDATE] - weight * about[:, BASELINE],
+        (1 - weight) ** 2 * squares[:, CANDIDATE] + weight**2 * squares[:, BASELINE],
+        sums.units * weight * (1 - weight),
     )
 
 
-def log_evidence(scores: Scores, effect: float, alpha: float, planned_variance: float) -> Floats:
+def stratum_scores(sums: Sums) -> Scores:
+    """One stratum of every run by formula 5; see `mantel_haenszel.stratum_score`."""
+    n1, n0 = sums.n[:, CANDIDATE], sums.n[:, BASELINE]
+    n, y = sums.units, sums.total.sum(axis=1)
+    usable = (n >= 2) & (n1 > 0) & (n0 > 0)
+    size = np.where(usable, n, 2.0)
+    squares = np.maximum(sums.squares.sum(axis=1) - y**2 / size, 0.0)
+    scores = Scores(sums.total[:, CANDIDATE] - n1 * y / size, n1 * n0 * squares / (size * (size - 1)), n1 * n0 / size)
+    return scores.where(usable)
+
+
+def log_evidence(scores: Scores, effect: float, alpha: float, planned_variance: Floats | float) -> Floats:
     """Array twin of `overlap.log_evidence`."""
     excess = scores.u - effect * scores.h
-    eta_squared = overlap.tuning(alpha, planned_variance)
+    eta_squared = overlap.tuning(alpha, 1.0) / planned_variance
     spread = scores.v * eta_squared + 1
     exponent = np.maximum(excess, 0.0) ** 2 * eta_squared / (2 * spread)
     with np.errstate(divide="ignore"):
@@ -60,13 +77,26 @@ def log_evidence(scores: Scores, effect: float, alpha: float, planned_variance: 
     return evidence
 
 
-def burnt_in(sums: Sums, *, binary: bool = True) -> Bools:
-    """Array twin of `overlap.burnt_in`."""
-    enough = sums.n >= overlap.BURN_IN_UNITS
-    if binary:
-        enough &= (sums.total >= overlap.BURN_IN_EVENTS) & (sums.n - sums.total >= overlap.BURN_IN_EVENTS)
-    both: Bools = np.all(enough, axis=1)
+def log_mixture_evidence(scores: Scores, effect: float, alpha: float, planned_variance: float) -> Floats:
+    """Array twin of `overlap.log_mixture_evidence`."""
+    eta_squared = overlap.tuning(alpha, planned_variance)
+    spread = scores.v * eta_squared + 1
+    x = (scores.u - effect * scores.h) * np.sqrt(eta_squared / spread)
+    evidence: Floats = math.log(2) + log_ndtr(x) + x**2 / 2 - np.log(spread) / 2
+    return evidence
+
+
+def many_units(sums: Sums) -> Bools:
+    """Array twin of `overlap.many_units`."""
+    both: Bools = np.all(sums.n >= overlap.BURN_IN_UNITS, axis=1)
     return both
+
+
+def burnt_in(sums: Sums) -> Bools:
+    """Array twin of `overlap.burnt_in`."""
+    events, others = sums.total >= overlap.BURN_IN_EVENTS, sums.n - sums.total >= overlap.BURN_IN_EVENTS
+    enough: Bools = many_units(sums) & np.all(events & others, axis=1)
+    return enough
 
 
 @dataclass
@@ -77,22 +107,30 @@ class Strata:
     open: Sums
     weight: Floats
     """Of the open stratum; NaN where there is none."""
+    stratified: Sums
+    """All that was ever added."""
 
-    def add(self, weight: Floats, sums: Sums, counted: Bools) -> None:
-        """One more window in the runs that counted it."""
-        ends = counted & ~np.isnan(self.weight) & (self.weight != weight)
-        self.closed = self.closed + _kept(stratum_scores(self.open), ends)
-        merged = self.open.where(~ends) + sums.where(counted)
-        full = counted & (merged.n.sum(axis=1) >= MINIMUM_STRATUM)
-        self.closed = self.closed + _kept(stratum_scores(merged), full)
+    def add(self, weight: Floats, sums: Sums, here: Bools) -> None:
+        """One more window, in the runs in which formula 5 scores it."""
+        self.stratified = self.stratified + sums.where(here)
+        ends = here & ~np.isnan(self.weight) & (self.weight != weight)
+        self.closed = self.closed + stratum_scores(self.open).where(ends)
+        merged = self.open.where(~ends) + sums.where(here)
+        full = here & (merged.units >= MINIMUM_STRATUM)
+        self.closed = self.closed + stratum_scores(merged).where(full)
         self.open = merged.where(~full)
-        self.weight = np.where(full, np.nan, np.where(counted, weight, self.weight))
+        self.weight = np.where(full, np.nan, np.where(here, weight, self.weight))
 
     @property
     def scores(self) -> Scores:
         """Over all strata, the unfinished one included."""
         return self.closed + stratum_scores(self.open)
 
+    def take(self, runs: Ints) -> Strata:
+        """Only these runs."""
+        return Strata(self.closed.take(runs), self.open.take(runs), self.weight[runs], self.stratified.take(runs))
 
-def _kept(scores: Scores, mask: Bools) -> Scores:
-    return Scores(scores.u * mask, scores.v * mask, scores.h * mask)
+
+def no_strata(runs: int) -> Strata:
+    """Before the first window."""
+    return Strata(no_scores(runs), nothing(runs), np.full(runs, np.nan), nothing(runs))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
-from retrainer.simulation.rules import ACTIONS, REASONS, VERDICTS, Codes
-from retrainer.simulation.sums import Bools, Floats
+from retrainer.simulation.nulls import VERDICTS
+from retrainer.simulation.rules import ACTIONS, REASONS
+from retrainer.simulation.sums import Bools, Codes, Floats
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Results:
 
     - `actions`, `reasons`: codes of `rules.ACTIONS` and `rules.REASONS`.
     - `seconds` since the start and `units` counted, both arms, at the decision.
-    - `first` (runs, verdicts): units when the primary first showed a verdict (codes of `rules.VERDICTS`).
-    - `first_of_guardrails`: the same for whichever guardrail showed it first; NaN where none ever did.
+    - `first` (runs, metrics, verdicts): units when a metric first showed a verdict (codes of `nulls.VERDICTS`);
+      NaN where it never did.
     - `alarmed`: units when the split first counted as broken; NaN where it never did.
     - `missed` (runs, metrics, 2): whether the interval's lower, upper end ever excluded the true effect.
     """
@@ -30,7 +31,6 @@ class Results:
     seconds: Floats
     units: Floats
     first: Floats
-    first_of_guardrails: Floats
     alarmed: Floats
     missed: Bools
 
@@ -47,14 +47,18 @@ class Results:
         """Share of the runs that ended for one of these reasons."""
         return float(np.mean(np.isin(self.reasons, [REASONS.index(r) for r in reasons])))
 
-    def ever(self, verdict: str) -> float:
-        """Share of the runs in which the primary showed this verdict before they ended."""
-        return float(np.mean(~np.isnan(self.first[:, VERDICTS.index(verdict)])))
+    def ever(self, verdict: str, metric: int = 0) -> float:
+        """Share of the runs in which a metric showed this verdict before they ended."""
+        return float(np.mean(~np.isnan(self.first[:, metric, VERDICTS.index(verdict)])))
 
-    def units_to(self, verdict: str, share: float) -> float:
-        """Units after which this share of the runs had shown the primary's verdict; infinite if fewer ever did."""
-        units = np.where(np.isnan(self.first), math.inf, self.first)[:, VERDICTS.index(verdict)]
-        return float(np.quantile(units, share, method="higher"))
+    def units_to(self, verdict: str, share: float, metric: int = 0) -> float:
+        """Units after which this share of the runs had shown the metric's verdict; infinite if fewer ever did."""
+        units = self.first[:, metric, VERDICTS.index(verdict)]
+        return float(np.quantile(np.where(np.isnan(units), math.inf, units), share, method="higher"))
+
+    def alarms(self) -> float:
+        """Share of the runs in which the split ever counted as broken."""
+        return float(np.mean(~np.isnan(self.alarmed)))
 
     @property
     def coverage(self) -> float:

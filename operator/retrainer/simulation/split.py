@@ -20,11 +20,11 @@ class SplitTrack:
     candidate: Floats
     both: Floats
 
-    def add(self, step: Ints, exposures: Floats, counted: Bools) -> None:
-        """One more window."""
+    def add(self, step: Ints, exposures: Floats) -> None:
+        """The exposures (runs, 2) of one more window."""
         runs = np.arange(len(step))
-        self.candidate[step, runs] += exposures[:, CANDIDATE] * counted
-        self.both[step, runs] += exposures.sum(axis=1) * counted
+        self.candidate[step, runs] += exposures[:, CANDIDATE]
+        self.both[step, runs] += exposures.sum(axis=1)
 
     def log_evidence(self) -> Floats:
         """ln of the e-value of every run."""

@@ -12,6 +12,7 @@ from retrainer.statistics.metric import MetricPlan
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Codes = NDArray[np.int8]
 
 CANDIDATE = 0
 BASELINE = 1
@@ -36,8 +37,21 @@ class Sums:
 
     @property
     def exposures(self) -> Floats:
-        """Units that got an answer, with or without an outcome."""
+        """Units that got an answer, with or without an outcome: (runs, 2)."""
         return self.n + self.missing
+
+    @property
+    def units(self) -> Floats:
+        """Units with an outcome, both arms: (runs,)."""
+        units: Floats = self.n.sum(axis=1)
+        return units
+
+    @property
+    def means(self) -> Floats:
+        """Pooled mean of each run (runs,); 0 without units."""
+        units = self.units
+        means: Floats = np.where(units > 0, self.total.sum(axis=1) / np.maximum(units, 1), 0.0)
+        return means
 
     def where(self, counted: Bools) -> Sums:
         """With nothing in the runs that do not count this window."""
@@ -61,4 +75,7 @@ def oriented(plan: MetricPlan, sums: Sums) -> Sums:
         return Sums(sums.exposures, sums.total, sums.squares, np.zeros_like(sums.n))
     if plan.goal == "Increase":
         return sums
-    return Sums(sums.n, sums.n - sums.total, sums.n - 2 * sums.total + sums.squares, sums.missing)
+    if plan.scale == "Unbounded":
+        return Sums(sums.n, -sums.total, sums.squares, sums.missing)
+    squares = np.maximum(sums.n - 2 * sums.total + sums.squares, 0.0)
+    return Sums(sums.n, sums.n - sums.total, squares, sums.missing)

@@ -1,140 +1,193 @@
 """The evidence on one metric in many runs: array twins of `statistics.metric.fold` and `statistics.verdicts.find`.
 
-Only the nulls that a verdict (or the coverage of the true effect) needs are followed, not the whole grid of the
-displayed interval; the bets come from `statistics.betting` itself.
+Only the nulls that a verdict needs are followed, not the whole grid of the displayed interval; bets, stakes and
+mixtures come from `statistics` itself. A test holds these twins against `fold` and `find`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from typing import Protocol
 
 import numpy as np
 
-from retrainer.simulation.boundary import Scores, Strata, burnt_in, log_evidence, no_scores
-from retrainer.simulation.rules import BETTER, NOT_WORSE, TOO_SMALL, UNDECIDED, WORSE, Codes
+from retrainer.simulation import boundary
+from retrainer.simulation.boundary import Scores, no_scores, no_strata
+from retrainer.simulation.nulls import Null, bars, nulls_of
 from retrainer.simulation.sums import BASELINE, CANDIDATE, Bools, Floats, Ints, Sums, nothing, oriented
-from retrainer.statistics import betting
-from retrainer.statistics.metric import MetricPlan
+from retrainer.statistics import betting, events
+from retrainer.statistics.metric import CALIBRATION, MetricPlan
 
 
-@dataclass(frozen=True)
-class Null:
-    """A hypothesis: sign +1 rejects "the effect is at most δ", −1 "at least δ", each at its error budget."""
+class Track(Protocol):
+    """The evidence on one metric in every run."""
 
-    delta: float
-    sign: float
-    level: float
-    verdict: int
-    """Code of what the rejection proves; UNDECIDED for a null that is only watched."""
-
-
-def nulls_of(plan: MetricPlan, truth: float | None = None) -> tuple[Null, ...]:
-    """What a metric is tested for, the first that is proven first; with `truth` (larger is better) the two ends of
-    its interval at the true effect too."""
-    if plan.role == "Primary":
-        wanted = [
-            Null(0.0, 1.0, plan.alpha, BETTER),
-            Null(0.0, -1.0, plan.alpha_worse, WORSE),
-            Null(plan.effect, -1.0, plan.alpha_small, TOO_SMALL),
-        ]
-    else:
-        wanted = [
-            Null(-plan.effect, 1.0, plan.alpha, NOT_WORSE),
-            Null(-plan.effect / 2, -1.0, plan.alpha_worse, WORSE),
-        ]
-    if truth is not None:
-        upper = plan.alpha_worse if plan.role == "Guardrail" or truth <= 0 else plan.alpha_small
-        wanted += [Null(truth, 1.0, plan.alpha, UNDECIDED), Null(truth, -1.0, upper, UNDECIDED)]
-    return tuple(wanted)
-
-
-@dataclass
-class Track:
-    """A binary metric in every run."""
-
-    plan: MetricPlan
     nulls: tuple[Null, ...]
-    seen: Sums
-    strata: Strata
-    capital: Floats
-    deltas: Floats = field(init=False)
-    signs: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.deltas = np.array([n.delta for n in self.nulls])
-        self.signs = np.array([n.sign for n in self.nulls])
-        self.stakes = betting.bets(self.plan.effect, self.plan.good_rate)
-        self.bars = np.array([-math.log(n.level) for n in self.nulls])
 
     def add(self, weight: Floats, sums: Sums, counted: Bools) -> None:
-        """One more window, in the runs that counted it."""
-        sums = oriented(self.plan, sums).where(counted)
-        if self.plan.missing == "Exclude":
-            self.strata.add(weight, sums, counted)
-        self.capital += betting.log_growth(
-            betting.Cells(
-                sums.total[:, CANDIDATE],
-                sums.n[:, CANDIDATE] - sums.total[:, CANDIDATE],
-                sums.total[:, BASELINE],
-                sums.n[:, BASELINE] - sums.total[:, BASELINE],
-            ),
-            weight,
-            self._earlier_mean(),
-            self.deltas,
-            self.signs,
-            self.stakes,
-        )
-        self.seen = self.seen + sums
+        """One more window at the candidate's probability `weight` (runs,), in the runs that counted it."""
 
-    def _earlier_mean(self) -> Floats:
-        units = self.seen.n.sum(axis=1)
-        mean: Floats = np.where(units > 0, self.seen.total.sum(axis=1) / np.maximum(units, 1), self.plan.good_rate)
-        return mean
-
-    def rejected(self) -> Bools:
-        """Which nulls are rejected at this look: (runs, nulls)."""
-        rejected: Bools = self._evidence() >= self.bars
-        return rejected
-
-    def _evidence(self) -> Floats:
-        evidence: Floats = betting.log_evidence(self.capital)
-        missing = self.seen.missing.sum(axis=1) > 0
-        if self.plan.missing != "Exclude" or not missing.any():
-            return evidence
-        return np.where(missing[:, None], self._score_evidence(), evidence)
-
-    def _score_evidence(self) -> Floats:
-        scores, ready = self.strata.scores, burnt_in(self.seen)
-        columns = [self._one_score(scores, null) for null in self.nulls]
-        return np.where(ready[:, None], np.stack(columns, axis=-1), -np.inf)
-
-    def _one_score(self, scores: Scores, null: Null) -> Floats:
-        turned = scores if null.sign > 0 else scores.mirrored
-        return log_evidence(turned, null.sign * null.delta, null.level, self.plan.planned_variance)
+    def evidence(self) -> Floats:
+        """ln of the e-value against each null at this look: (runs, nulls)."""
 
     def take(self, runs: Ints) -> None:
         """Keep only these runs."""
-        self.seen = self.seen.take(runs)
-        self.capital = self.capital[runs]
-        self.strata = Strata(
-            Scores(*(getattr(self.strata.closed, f.name)[runs] for f in fields(Scores))),
-            self.strata.open.take(runs),
-            self.strata.weight[runs],
-        )
 
 
 def start(plan: MetricPlan, runs: int, truth: float | None = None) -> Track:
-    """The track before the first window."""
+    """The track before the first window; `truth` as in `nulls.nulls_of`."""
     nulls = nulls_of(plan, truth)
-    strata = Strata(no_scores(runs), nothing(runs), np.full(runs, np.nan))
-    return Track(plan, nulls, nothing(runs), strata, np.zeros((runs, len(nulls), len(betting.PRIOR))))
+    if plan.scale == "Events":
+        return EventTrack(plan, nulls, runs)
+    return ScoreTrack(plan, nulls, runs) if plan.scale == "Unbounded" else BetTrack(plan, nulls, runs)
 
 
-def verdicts(nulls: tuple[Null, ...], rejected: Bools) -> Codes:
-    """The verdict in every run: the first null, in their order, that is rejected."""
-    codes = np.full(len(rejected), UNDECIDED, np.int8)
-    for i in reversed(range(len(nulls))):
-        if nulls[i].verdict != UNDECIDED:
-            codes[rejected[:, i]] = nulls[i].verdict
-    return codes
+def rejected(track: Track) -> Bools:
+    """Which nulls are rejected at this look: (runs, nulls)."""
+    over: Bools = track.evidence() >= bars(track.nulls)
+    return over
+
+
+class BetTrack:
+    """Outcomes in [0, 1]: formula 2, from the first missing outcome on formula 5."""
+
+    def __init__(self, plan: MetricPlan, nulls: tuple[Null, ...], runs: int) -> None:
+        if plan.unit_variance is None:
+            raise ValueError(f"metric {plan.name}: outcomes in [0, 1] have a variance")
+        self.plan, self.nulls = plan, nulls
+        self.deltas, self.signs = np.array([n.delta for n in nulls]), np.array([n.sign for n in nulls])
+        self.stakes = betting.stakes(plan.effect, plan.unit_variance)
+        self.seen, self.strata = nothing(runs), no_strata(runs)
+        self.capital = np.zeros((runs, len(nulls), len(self.stakes)))
+
+    def add(self, weight: Floats, sums: Sums, counted: Bools) -> None:
+        sums = oriented(self.plan, sums).where(counted)
+        unknown = (self.seen.missing + sums.missing).sum(axis=1) > 0
+        if unknown.any():
+            self.strata.add(weight, sums, counted & unknown)
+        if not unknown.all():
+            self.capital += self._growth(weight, sums.where(~unknown))
+        self.seen = self.seen + sums
+
+    def _growth(self, weight: Floats, sums: Sums) -> Floats:
+        mean = _earlier_mean(self.plan, self.seen)
+        if self.plan.scale == "Bounded":
+            score = boundary.window_scores(sums, weight, mean)
+            moments = betting.Moments(sums.units, score.u, score.v)
+            return betting.log_growth_bounded(moments, weight, mean, self.deltas, self.signs, self.stakes)
+        failures = sums.n - sums.total
+        cells = betting.Cells(
+            sums.total[:, CANDIDATE], failures[:, CANDIDATE], sums.total[:, BASELINE], failures[:, BASELINE]
+        )
+        return betting.log_growth(cells, weight, mean, self.deltas, self.signs, self.stakes)
+
+    def evidence(self) -> Floats:
+        bets: Floats = betting.log_evidence(self.capital)
+        unknown = self.seen.missing.sum(axis=1) > 0
+        if not unknown.any():
+            return bets
+        bet_upon = self.seen.units > self.strata.stratified.units
+        after = np.where(bet_upon[:, None], bets + self._fresh(), self._score_alone())
+        evidence: Floats = np.where(unknown[:, None], after, bets)
+        return evidence
+
+    def _score_alone(self) -> Floats:
+        columns = _boundaries(self.nulls, self.strata.scores, self.plan.planned_variance)
+        return np.where(boundary.burnt_in(self.seen)[:, None], columns, -np.inf)
+
+    def _fresh(self) -> Floats:
+        scores, planned = self.strata.scores, self.plan.planned_variance
+        columns = [
+            boundary.log_mixture_evidence(_turned(scores, n), n.sign * n.delta, n.level, planned) for n in self.nulls
+        ]
+        most = np.where(boundary.burnt_in(self.strata.stratified), np.inf, 0.0)
+        return np.minimum(np.stack(columns, axis=-1), most[:, None])
+
+    def take(self, runs: Ints) -> None:
+        self.seen, self.strata, self.capital = self.seen.take(runs), self.strata.take(runs), self.capital[runs]
+
+
+class ScoreTrack:
+    """Unbounded outcomes: formula 1, and formula 5 until the variance is known or once outcomes are missing."""
+
+    def __init__(self, plan: MetricPlan, nulls: tuple[Null, ...], runs: int) -> None:
+        self.plan, self.nulls = plan, nulls
+        self.seen, self.strata, self.scores = nothing(runs), no_strata(runs), no_scores(runs)
+        known = math.nan if plan.variance is None else plan.variance
+        self.variance = np.full(runs, known)
+
+    def add(self, weight: Floats, sums: Sums, counted: Bools) -> None:
+        sums = oriented(self.plan, sums).where(counted)
+        stratified = np.isnan(self.variance) | ((self.seen.missing + sums.missing).sum(axis=1) > 0)
+        self.strata.add(weight, sums, counted & stratified)
+        scores = boundary.window_scores(sums, weight, _earlier_mean(self.plan, self.seen))
+        self.scores = self.scores + scores.where(counted & ~stratified)
+        self.seen = self.seen + sums
+        self._tune()
+
+    def _tune(self) -> None:
+        units = self.seen.units
+        about = self.seen.squares.sum(axis=1) - self.seen.total.sum(axis=1) ** 2 / np.maximum(units, 1)
+        seen = np.maximum(about, 0.0) / np.maximum(units - 1, 1)
+        tunes = np.isnan(self.variance) & (units >= CALIBRATION) & (seen > 0)
+        self.variance = np.where(tunes, seen, self.variance)
+
+    def evidence(self) -> Floats:
+        known = ~np.isnan(self.variance)
+        planned = self.plan.planned_variance_at(1.0) * np.where(known, self.variance, 1.0) ** 2
+        columns = _boundaries(self.nulls, self.scores + self.strata.scores, planned)
+        evidence: Floats = np.where((known & boundary.many_units(self.seen))[:, None], columns, -np.inf)
+        return evidence
+
+    def take(self, runs: Ints) -> None:
+        self.seen, self.strata = self.seen.take(runs), self.strata.take(runs)
+        self.scores, self.variance = self.scores.take(runs), self.variance[runs]
+
+
+class EventTrack:
+    """Events: formula 3, at the split of the requests where they are counted."""
+
+    def __init__(self, plan: MetricPlan, nulls: tuple[Null, ...], runs: int) -> None:
+        self.nulls = nulls
+        log_margin = math.log1p(plan.effect)
+        self.points = events.nodes(log_margin)
+        self.at = [int(np.argmin(np.abs(self.points - null.delta))) for null in nulls]
+        above, below = events.priors(log_margin)
+        self.priors = np.stack([(above if n.sign > 0 else below)[i] for n, i in zip(nulls, self.at, strict=True)])
+        self.likelihoods = np.zeros((runs, len(self.points)))
+        self.odds_less_one = np.expm1(self.points)
+
+    def add(self, weight: Floats, sums: Sums, counted: Bools) -> None:
+        sums = sums.where(counted)
+        requests = sums.units
+        astray = np.any((sums.n == 0) & (sums.total > 0), axis=1)
+        observed = np.divide(sums.n[:, CANDIDATE], requests, out=np.array(weight, float), where=requests > 0)
+        share = np.where(astray, weight, observed)
+        both = sums.total.sum(axis=1)[:, None]
+        odds = np.log1p(share[:, None] * self.odds_less_one)
+        self.likelihoods += sums.total[:, CANDIDATE, None] * self.points - both * odds
+
+    def evidence(self) -> Floats:
+        top = self.likelihoods.max(axis=1, keepdims=True)
+        scaled = np.exp(self.likelihoods - top)
+        with np.errstate(divide="ignore"):
+            evidence: Floats = np.log(scaled @ self.priors.T) + top - self.likelihoods[:, self.at]
+        return evidence
+
+    def take(self, runs: Ints) -> None:
+        self.likelihoods = self.likelihoods[runs]
+
+
+def _earlier_mean(plan: MetricPlan, seen: Sums) -> Floats:
+    mean: Floats = np.where(seen.units > 0, seen.means, plan.good_rate)
+    return mean
+
+
+def _turned(scores: Scores, null: Null) -> Scores:
+    return scores if null.sign > 0 else scores.mirrored
+
+
+def _boundaries(nulls: tuple[Null, ...], scores: Scores, planned: Floats | float) -> Floats:
+    """Formula 1's boundary at each null: (runs, nulls)."""
+    columns = [boundary.log_evidence(_turned(scores, n), n.sign * n.delta, n.level, planned) for n in nulls]
+    return np.stack(columns, axis=-1)
