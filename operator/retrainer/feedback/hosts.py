@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from retrainer.api.v1alpha1.kind import ALLOWED_HOSTS_ANNOTATION
 from retrainer.feedback.errors import Unauthorized, Unreachable
@@ -32,46 +33,75 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
-def checked_addresses(host: str, port: int, allowed: Sequence[str], resolver: Resolver = resolve) -> list[str]:
-    """Addresses of a host that may be contacted.
+@dataclass(frozen=True)
+class Place:
+    """Where an address comes from, for messages; `allowed` are the hosts a Secret may be sent to."""
+
+    what: str
+    """What names the host: the connection string."""
+    host: str
+    """What the host is: the database host of the connection string."""
+
+
+DATABASE = Place("the connection string", "the database host of the connection string")
+SERVER = Place("url", "the host of url")
+
+
+def checked_addresses(
+    host: str, port: int, allowed: Sequence[str], resolver: Resolver = resolve, place: Place = DATABASE
+) -> list[str]:
+    """Addresses of a host to which a Secret may be sent.
 
     Raises Unauthorized where the host is not among `allowed` or any address is refused; Unreachable where the
     name has no address. Messages name the annotation, never the host (it comes out of a Secret).
     """
-    _check_name(host, allowed)
+    name = _checked_name(host, place)
+    if name not in allowed:
+        raise Unauthorized(
+            f"{place.host} is not among the hosts in the Secret's annotation {ALLOWED_HOSTS_ANNOTATION}; add it "
+            "there if the Secret may be sent to it"
+        )
+    remedy = f"name localhost or its address in the annotation {ALLOWED_HOSTS_ANNOTATION} if that is meant"
+    return _addresses(host, port, resolver, place, None if _names_loopback(allowed) else remedy)
+
+
+def open_addresses(host: str, port: int, loopback: bool, resolver: Resolver = resolve) -> list[str]:
+    """Addresses of a host that may be asked without any Secret; this machine itself only where `loopback` is set.
+
+    Raises as `checked_addresses`.
+    """
+    _checked_name(host, SERVER)
+    remedy = "set RETRAINER_ALLOW_LOOPBACK if that is meant"
+    return _addresses(host, port, resolver, SERVER, None if loopback else remedy)
+
+
+def _checked_name(host: str, place: Place) -> str:
+    name = host.lower().rstrip(".")
+    if not name or name.startswith(("/", "@")):
+        raise Unauthorized(f"{place.what} must name a host (Unix sockets are not allowed)")
+    if name in _METADATA_NAMES:
+        raise Unauthorized(f"{place.what} names a metadata service; that is never allowed")
+    return name
+
+
+def _addresses(host: str, port: int, resolver: Resolver, place: Place, loopback_remedy: str | None) -> list[str]:
     try:
         addresses = list(resolver(host, port))
     except (OSError, UnicodeError):
         addresses = []
     if not addresses:
-        raise Unreachable("the database host of the connection string has no address; check its name")
+        raise Unreachable(f"{place.host} has no address; check its name")
     for text in addresses:
-        _check_address(text, allowed)
+        _check_address(text, loopback_remedy)
     return addresses
 
 
-def _check_name(host: str, allowed: Sequence[str]) -> None:
-    name = host.lower().rstrip(".")
-    if not name or name.startswith(("/", "@")):
-        raise Unauthorized("the connection string must name a host (Unix sockets are not allowed)")
-    if name in _METADATA_NAMES:
-        raise Unauthorized("the connection string names a metadata service; that is never allowed")
-    if name not in allowed:
-        raise Unauthorized(
-            f"the database host of the connection string is not among the hosts in the Secret's annotation "
-            f"{ALLOWED_HOSTS_ANNOTATION}; add it there if the Secret may be sent to it"
-        )
-
-
-def _check_address(text: str, allowed: Sequence[str]) -> None:
+def _check_address(text: str, loopback_remedy: str | None) -> None:
     address = _plain(ipaddress.ip_address(text.split("%", 1)[0]))
     if address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA_ADDRESSES:
-        raise Unauthorized("the database host resolves to a link-local or metadata address; that is never allowed")
-    if address.is_loopback and not _names_loopback(allowed):
-        raise Unauthorized(
-            f"the database host resolves to this machine itself; name localhost or its address in the annotation "
-            f"{ALLOWED_HOSTS_ANNOTATION} if that is meant"
-        )
+        raise Unauthorized("the host resolves to a link-local or metadata address; that is never allowed")
+    if address.is_loopback and loopback_remedy is not None:
+        raise Unauthorized(f"the host resolves to this machine itself; {loopback_remedy}")
 
 
 def _plain(address: _Address) -> _Address:

@@ -16,15 +16,21 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from retrainer.feedback.connectors.protocol import Connector
 from retrainer.feedback.errors import SourceError, TimedOut, Unreachable
 
 _log = logging.getLogger(__name__)
 
-SourceKey = tuple[str, str]
-"""Namespace and name of a FeedbackSource."""
+SourceKey = Hashable
+"""What is read: (namespace, name) of a FeedbackSource, or an Endpoint of Prometheus."""
+
+
+class Source(Protocol):
+    """What is opened and asked; each kind of source has questions of its own."""
+
+    def close(self) -> None: ...
+
 
 _THREADS = 32
 _KEPT_PER_SOURCE = 64
@@ -38,10 +44,11 @@ _GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a source: `ask` is called with the connector, in a thread; `name` identifies the answer."""
+    """What is asked of a source: `ask` is called with it as it was opened, in a thread; `name` identifies the
+    answer."""
 
     name: Hashable
-    ask: Callable[[Connector], Any] = field(compare=False)
+    ask: Callable[[Any], Any] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,17 +69,17 @@ class Opened:
     """How to open a source now; another `fingerprint` means spec or credentials changed."""
 
     fingerprint: Hashable
-    open: Callable[[], Connector]
+    open: Callable[[], Source]
 
 
-Owner = tuple[str, SourceKey]
+Owner = tuple[str, tuple[str, str]]
 """Whom to wake: kind (lower case) and key."""
 
 
 class _Source:
     def __init__(self) -> None:
         self.fingerprint: Hashable = None
-        self.connector: Connector | None = None
+        self.connector: Source | None = None
         self.answers: OrderedDict[Hashable, tuple[Reading, float]] = OrderedDict()
         self.waiting: OrderedDict[Hashable, tuple[Question, set[Owner]]] = OrderedDict()
         self.worker: asyncio.Task[None] | None = None
@@ -170,10 +177,11 @@ class Readings:
         except TimeoutError:
             return Reading(error=TimedOut(f"no answer within {self._timeout:.0f} s"))
         except Exception as error:  # a driver's own error text may quote data: only its type is logged
-            _log.error("reading source %s/%s failed: %s", *key, type(error).__name__)
+            shown = "/".join(key) if isinstance(key, tuple) else key
+            _log.error("reading source %s failed: %s", shown, type(error).__name__)
             return Reading(error=Unreachable("the source could not be read because of an internal error"))
 
-    async def _connector(self, key: SourceKey, source: _Source) -> Connector:
+    async def _connector(self, key: SourceKey, source: _Source) -> Source:
         opened = await self._load(key)
         if source.connector is None or source.fingerprint != opened.fingerprint:
             if source.connector is not None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, Postgres
 from retrainer.feedback import batches, hosts
 from retrainer.feedback.connectors import incremental, outcomes, postgres_connection, statements
-from retrainer.feedback.connectors.postgres_connection import FIELD, Watchdog, catalogued, connection_parameters
+from retrainer.feedback.connectors.postgres_connection import FIELD, catalogued, connection_parameters
 from retrainer.feedback.connectors.postgres_rows import CanonicalRows, Names
 from retrainer.feedback.connectors.postgres_scan import RowDecoder
 from retrainer.feedback.connectors.postgres_values import kind_of
@@ -42,6 +42,7 @@ from retrainer.feedback.fingerprint import fingerprint
 from retrainer.feedback.mapping import resolve
 from retrainer.feedback.quality import microseconds
 from retrainer.feedback.summaries import Cursor, Summary, Totals
+from retrainer.feedback.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import psycopg

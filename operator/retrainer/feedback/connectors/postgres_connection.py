@@ -9,10 +9,6 @@ taken over, and the address that was checked is the one that is used.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -147,42 +143,6 @@ def _check_server(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
             f"{_SECRET}: the role is a superuser or may read or write files of the server; use a role that may "
             "only SELECT the feedback"
         )
-
-
-class Watchdog:
-    """Ends a connection that is silent for too long, by shutting its socket down under the waiting thread."""
-
-    def __init__(self, connection: psycopg.Connection[Any], seconds: float) -> None:
-        self._descriptor = os.dup(connection.fileno())
-        self._seconds = seconds
-        self._timer: threading.Timer | None = None
-        self.fired = False
-        self.restart()
-
-    def restart(self) -> None:
-        """Count from now."""
-        self._cancel()
-        self._timer = threading.Timer(self._seconds, self._fire)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def stop(self) -> None:
-        self._cancel()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-            self._timer = None
-
-    def _fire(self) -> None:
-        self.fired = True
-        # An error means that it is gone already: then the waiting thread has noticed.
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._descriptor)) as other_end:
-            other_end.shutdown(socket.SHUT_RDWR)
 
 
 _REFUSALS = ("authentication failed", "pg_hba.conf", "no password supplied", "permission denied", "not permitted")
