@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from retrainer.api.v1alpha1 import KINDS as MODELS
 from retrainer.requests import parse_request
 from tests.unit.argocd.argo_lua import NOW, ScriptError, merge_patch, run
-from tests.unit.argocd.customizations import ARGOCD, KINDS, PATCH, SCRIPTS, fixture, fixtures, installed
+from tests.unit.argocd.customizations import ARGOCD, KINDS, PATCH, SCRIPTS, actions, fixture, fixtures, installed
 
 BY_KIND = {kind.kind: kind for kind in MODELS}
 
@@ -181,3 +181,22 @@ def test_an_unknown_field_in_a_fixture_would_be_noticed() -> None:
     obj["status"]["windows"]["length"] = 3
     with pytest.raises(AssertionError):
         assert_understood(BY_KIND["ABExperiment"].status, obj["status"])
+
+
+# The page
+
+
+def documented_actions() -> dict[str, set[str]]:
+    """Kind → actions, by the table in docs/argocd.md; an empty first cell repeats the kind above."""
+    text = (ARGOCD.parents[1] / "docs" / "argocd.md").read_text(encoding="utf-8")
+    table = text.split("## Actions", 1)[1].split("\n## ", 1)[0]
+    found: dict[str, set[str]] = {}
+    kind = ""
+    for first, second in re.findall(r"^\| (\w*) ?\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE):
+        kind = first or kind
+        found.setdefault(kind, set()).update(re.findall(r"\w+", second))
+    return found
+
+
+def test_the_page_lists_the_actions_that_there_are() -> None:
+    assert documented_actions() == {kind: set(actions(kind)[1]) for kind in KINDS}
