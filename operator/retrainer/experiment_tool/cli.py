@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from retrainer.experiment_tool.failure import DONE, CommandError
 
 if TYPE_CHECKING:
+    from retrainer.experiment_tool.assumptions import Assumptions
     from retrainer.experiment_tool.replaying import Course
+    from retrainer.experiment_tool.subjects import Subject
 
 _FILE_HELP = "YAML of an ABExperiment, or of a RetrainPolicy with promotion.experiment; - for standard input"
 _UNITS_HELP = (
@@ -56,7 +58,7 @@ def _add_subject(command: argparse.ArgumentParser, *, required: bool = True) -> 
     command.add_argument("--name", help="the object to use, where the file holds several")
 
 
-def _add_rates(command: argparse.ArgumentParser) -> None:
+def _add_assumptions(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rate",
         action="append",
@@ -64,6 +66,13 @@ def _add_rates(command: argparse.ArgumentParser) -> None:
         metavar="[METRIC=]RATE",
         help="what the metric is now, e.g. 0.82 of votes positive; without METRIC= that of the primary metric; "
         "repeat for others (the opposite votes of the same signal follow from it; unknown ones count as 0.5)",
+    )
+    command.add_argument(
+        "--deviation",
+        action="append",
+        default=[],
+        metavar="[METRIC=]SD",
+        help="standard deviation of one outcome of a quality or score, e.g. latency=120; repeat for others",
     )
 
 
@@ -87,19 +96,24 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 
 def _add_plan(command: argparse.ArgumentParser) -> None:
     _add_subject(command)
-    _add_rates(command)
+    _add_assumptions(command)
     command.add_argument("--units-per-day", type=_positive, metavar="N", help=_UNITS_HELP)
     _add_output(command)
+
+
+def _assumptions(subject: Subject, arguments: argparse.Namespace) -> Assumptions:
+    from retrainer.experiment_tool.assumptions import assumptions
+
+    return assumptions(subject, arguments.rate, arguments.deviation)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
     from retrainer.experiment_tool.plan_text import plan_text
     from retrainer.experiment_tool.planning import plan
-    from retrainer.experiment_tool.rates import planned_rates
     from retrainer.experiment_tool.subjects import subjects_in
 
     plans = [
-        plan(subject, planned_rates(subject.spec, arguments.rate), arguments.units_per_day)
+        plan(subject, _assumptions(subject, arguments), arguments.units_per_day)
         for subject in subjects_in(arguments.filename, arguments.name)
     ]
     if arguments.output == "json":
@@ -111,7 +125,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _add_simulate(command: argparse.ArgumentParser) -> None:
     _add_subject(command)
-    _add_rates(command)
+    _add_assumptions(command)
     command.add_argument("--units-per-day", type=_positive, required=True, metavar="N", help=_UNITS_HELP)
     command.add_argument(
         "--effect",
@@ -126,13 +140,12 @@ def _add_simulate(command: argparse.ArgumentParser) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from retrainer.experiment_tool.rates import planned_rates, values
     from retrainer.experiment_tool.simulating import Asked, simulated, simulation_text
     from retrainer.experiment_tool.subjects import one_subject
 
     subject = one_subject(arguments.filename, arguments.name)
-    rates = values(planned_rates(subject.spec, arguments.rate))
-    asked = Asked(rates, arguments.units_per_day, arguments.effect, arguments.runs, arguments.seed)
+    assumed = _assumptions(subject, arguments)
+    asked = Asked(assumed, arguments.units_per_day, arguments.effect, arguments.runs, arguments.seed)
     result = simulated(subject, asked)
     print(json.dumps(result.to_json()) if arguments.output == "json" else simulation_text(result))
     return DONE
@@ -140,7 +153,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def _add_outcomes(command: argparse.ArgumentParser) -> None:
     _add_subject(command)
-    _add_rates(command)
+    _add_assumptions(command)
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument("--outcomes", metavar="FILE", help="outcomes of windows, one JSON object per line")
     source.add_argument(
@@ -173,12 +186,11 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 def _course(arguments: argparse.Namespace) -> Course:
     """What was chosen to be replayed; remarks about the file go to standard error."""
-    from retrainer.experiment_tool.rates import planned_rates, values
     from retrainer.experiment_tool.replaying import of_outcomes
     from retrainer.experiment_tool.subjects import one_subject
 
     subject = one_subject(arguments.filename, arguments.name)
-    course = of_outcomes(subject, values(planned_rates(subject.spec, arguments.rate)), arguments.outcomes)
+    course = of_outcomes(subject, _assumptions(subject, arguments), arguments.outcomes)
     for remark in course.remarks:
         print(f"retrainer: note: {remark}", file=sys.stderr)
     return course

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from retrainer.experiment_tool.planning import DAY, Planned, unit_of
-from retrainer.experiment_tool.rates import PlannedRate
+from retrainer.ab_experiment.config import unit_of
+from retrainer.experiment_tool.assumptions import Rate
+from retrainer.experiment_tool.planning import DAY, Planned
 from retrainer.experiment_tool.tables import number, percent, span, table
 
 _ORIGINS = {
@@ -34,13 +35,13 @@ def _metrics(planned: Planned) -> str:
     rows = []
     for metric in planned.config.metrics:
         needed = planned.units_by_metric[metric.name]
-        alone = f"{needed:,}" if metric.equal_split_units else "unknown"
-        rate = _rate(planned.rates[metric.name])
+        alone = "unknown" if needed is None else f"{needed:,}"
+        rate = "–" if metric.scale == "Unbounded" else _rate(planned.assumed.rates[metric.name])
         rows.append([metric.name, metric.role, metric.goal, rate, number(metric.effect), alone])
     return table(["metric", "role", "goal", "rate", "effect or margin", "units needed"], rows, left=4)
 
 
-def _rate(rate: PlannedRate) -> str:
+def _rate(rate: Rate) -> str:
     return f"{number(rate.value, 4)}{_ORIGINS[rate.origin]}"
 
 
@@ -84,7 +85,8 @@ def _notes(planned: Planned) -> Iterator[str]:
             "It would probably end Inconclusive. Raise minimumDetectableEffect or the guardrails' margins, raise "
             "maximumDurationSeconds, lower minimumUnits of the early steps, or get more feedback per request."
         )
-    if any(not m.equal_split_units for m in planned.config.metrics):
-        yield "A metric without a known spread does not count in the plan; `simulate` can be told its spread."
+    unknown = [name for name, needed in planned.units_by_metric.items() if needed is None]
+    if unknown:
+        yield f"Without its spread {unknown[0]} does not count in the plan: give --deviation {unknown[0]}=…"
     if unit_of(spec) == "User":
         yield "Units are users, each counted once: --units-per-day means users who come for the first time that day."

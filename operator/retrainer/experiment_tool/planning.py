@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retrainer.ab_experiment.config import ExperimentConfig, configure
-from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
-from retrainer.experiment_tool.failure import InputError
-from retrainer.experiment_tool.rates import PlannedRate, values
+from retrainer.ab_experiment.config import ExperimentConfig, configure, unit_of
+from retrainer.experiment_tool.assumptions import Assumptions, configured
 from retrainer.experiment_tool.subjects import Subject
-from retrainer.statistics import power
 
 DAY = 86_400
 _LOWEST_POWER, _HIGHEST_POWER = 0.5, 0.999
@@ -30,7 +27,8 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan of one experiment; `units_by_metric` is what each metric alone would need on this ramp.
+    """The plan of one experiment; `units_by_metric` is what each metric alone would need on this ramp
+    (None where its spread is not known).
 
     `days` are None without a rate of units, `power_in_time` is the power reached by maximumDurationSeconds:
     None without a rate of units, 0 where it is below one half.
@@ -38,9 +36,9 @@ class Planned:
 
     subject: Subject
     config: ExperimentConfig
-    rates: Mapping[str, PlannedRate]
+    assumed: Assumptions
     units_per_day: float | None
-    units_by_metric: Mapping[str, int]
+    units_by_metric: Mapping[str, int | None]
     steps: tuple[StepPlan, ...]
     days: float | None
     power_in_time: float | None
@@ -79,8 +77,8 @@ class Planned:
             "metric": name,
             "role": plan.role,
             "goal": plan.goal,
-            "rate": self.rates[name].value,
-            "rateOrigin": self.rates[name].origin,
+            "rate": self.assumed.rates[name].value,
+            "rateOrigin": self.assumed.rates[name].origin,
             "effect": plan.effect,
             "unitsNeeded": self.units_by_metric[name],
         }
@@ -95,37 +93,19 @@ def _step(step: StepPlan) -> dict[str, Any]:
     }
 
 
-def unit_of(spec: ABExperimentSpec) -> str:
-    """What is randomised: Request or User."""
-    return (spec.assignment.unit if spec.assignment else None) or "Request"
-
-
-def plan(subject: Subject, rates: Mapping[str, PlannedRate], units_per_day: float | None) -> Planned:
+def plan(subject: Subject, assumed: Assumptions, units_per_day: float | None) -> Planned:
     """The plan; raises InputError where the spec cannot be carried out."""
-    config = configured(subject, values(rates))
-    steps = _steps(config, units_per_day)
+    config = configured(subject, assumed)
     return Planned(
         subject=subject,
         config=config,
-        rates=rates,
+        assumed=assumed,
         units_per_day=units_per_day,
-        units_by_metric={m.name: _on_ramp(config, m.equal_split_units) for m in config.metrics},
-        steps=steps,
+        units_by_metric={m.name: config.units_for([m]) if m.equal_split_units else None for m in config.metrics},
+        steps=_steps(config, units_per_day),
         days=_days(config, units_per_day),
-        power_in_time=None if units_per_day is None else _power_in_time(subject, values(rates), units_per_day),
+        power_in_time=None if units_per_day is None else _power_in_time(subject, assumed, units_per_day),
     )
-
-
-def configured(subject: Subject, rates: Mapping[str, float]) -> ExperimentConfig:
-    """What the operator makes of the spec; raises InputError with its complaint."""
-    try:
-        return configure(subject.spec, rates)
-    except ValueError as error:
-        raise InputError(f"{subject.title}: spec: {error}") from error
-
-
-def _on_ramp(config: ExperimentConfig, equal_split_units: float) -> int:
-    return power.ramp_units(equal_split_units, [(s.weight / 100, s.minimum_units) for s in config.steps])
 
 
 def _days(config: ExperimentConfig, units_per_day: float | None) -> float | None:
@@ -147,13 +127,13 @@ def _steps(config: ExperimentConfig, units_per_day: float | None) -> tuple[StepP
     )
 
 
-def _power_in_time(subject: Subject, rates: Mapping[str, float], units_per_day: float) -> float:
+def _power_in_time(subject: Subject, assumed: Assumptions, units_per_day: float) -> float:
     """The largest power whose plan ends by maximumDurationSeconds; 0 where not even one half does."""
     available = units_per_day * subject.spec.maximum_duration_seconds / DAY
 
     def reached(wanted: float) -> bool:
         spec = subject.spec.model_copy(update={"power": repr(wanted)})
-        return configure(spec, rates).units_needed <= available
+        return configure(spec, assumed.known_rates, assumed.variances).units_needed <= available
 
     if not reached(_LOWEST_POWER):
         return 0.0

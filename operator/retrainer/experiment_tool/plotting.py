@@ -43,14 +43,15 @@ def _figure(picture: Picture) -> tuple[Any, Any]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise MissingLibrary(f"plot needs matplotlib; install it with: pip install 'retrainer[{EXTRA}]'") from error
     heights = [_FIRST, *[_OTHER] * (len(picture.bands) - 1), _SMALL, _SMALL]
     height = sum(heights) + _TITLE + 0.5
     # Not through pyplot: it would look for a display and keep the figure for ever.
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - _TITLE / height))
+    figure = Figure(figsize=(_WIDTH, height), layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - _TITLE / height))
     figure.text(0.01, 1 - 0.12 / height, picture.title, va="top", fontsize=14, fontweight="bold")
     figure.text(0.01, 1 - 0.42 / height, picture.subtitle, va="top", fontsize=10, color=GREY)
     axes = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})

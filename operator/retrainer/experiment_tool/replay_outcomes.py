@@ -5,7 +5,7 @@ The engine is the operator's own: lines as in a ledger, folded by `state.advance
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from retrainer.ab_experiment.counting import Circumstances, findings, judge
 from retrainer.ab_experiment.ledger import Ledger, begin
 from retrainer.ab_experiment.rules import Outcome
 from retrainer.ab_experiment.state import State, advance, iso
+from retrainer.experiment_tool.assumptions import Assumptions
 from retrainer.experiment_tool.failure import InputError
 from retrainer.experiment_tool.looks import Look, Verdict
 from retrainer.experiment_tool.outcomes import CountedWindow
@@ -32,10 +33,10 @@ class _Course:
     decision: Verdict | None = None
 
 
-def ledger_for(subject: Subject, rates: Mapping[str, float]) -> Ledger:
+def ledger_for(subject: Subject, assumed: Assumptions) -> Ledger:
     """An empty ledger that starts at second 0; raises InputError where the spec cannot be carried out."""
     try:
-        return begin(subject.spec, rates, iso(0))
+        return begin(subject.spec, assumed.known_rates, iso(0), assumed.variances)
     except ValueError as error:
         raise InputError(f"{subject.title}: spec: {error}") from error
 

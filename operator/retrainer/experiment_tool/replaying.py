@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retrainer.ab_experiment.config import ExperimentConfig
+from retrainer.experiment_tool.assumptions import Assumptions
 from retrainer.experiment_tool.looks import Look
 from retrainer.experiment_tool.outcomes import outcomes_in
 from retrainer.experiment_tool.replay_outcomes import ledger_for, replay
@@ -22,8 +23,8 @@ class Course:
     remarks: tuple[str, ...] = ()
 
 
-def of_outcomes(subject: Subject, rates: Mapping[str, float], path: str) -> Course:
+def of_outcomes(subject: Subject, assumed: Assumptions, path: str) -> Course:
     """The course that the windows of a file would have taken; raises InputError for a bad line or spec."""
-    ledger = ledger_for(subject, rates)
+    ledger = ledger_for(subject, assumed)
     outcomes = outcomes_in(path, ledger.config.metrics)
     return Course(subject.name, ledger.config, replay(subject, ledger, outcomes.windows), outcomes.remarks)

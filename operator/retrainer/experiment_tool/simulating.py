@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from retrainer.experiment_tool.assumptions import Assumptions
 from retrainer.experiment_tool.failure import InputError
 from retrainer.experiment_tool.subjects import Subject
 from retrainer.experiment_tool.tables import number, percent, table
@@ -14,9 +16,9 @@ from retrainer.simulation.forecast import Case, Forecast, forecast
 
 @dataclass(frozen=True)
 class Asked:
-    """What to simulate: planned rates by metric, units a day, the true effect (None: the planned one)."""
+    """What to simulate: what is assumed of the metrics, units a day, the true effect (None: the planned one)."""
 
-    rates: Mapping[str, float]
+    assumed: Assumptions
     units_per_day: float
     effect: float | None
     runs: int
@@ -66,22 +68,30 @@ def _case(case: Case) -> dict[str, Any]:
 
 def simulated(subject: Subject, asked: Asked) -> Simulated:
     """Run it; raises InputError where the spec or the question makes no sense."""
-    planned = float(subject.spec.minimum_detectable_effect)
-    effect = planned if asked.effect is None else asked.effect
-    if not effect > 0:
-        raise InputError(f"--effect {effect:g}: must be above 0: it is how much better the candidate is")
     try:
         result = forecast(
             subject.spec,
-            asked.rates,
+            asked.assumed.known_rates,
             asked.units_per_day,
             runs=asked.runs,
             seed=asked.seed,
-            multiples=(0.0, effect / planned),
+            multiples=(0.0, _multiple(subject, asked.effect)),
+            variances=asked.assumed.variances,
         )
     except ValueError as error:
         raise InputError(f"{subject.title}: {error}") from error
     return Simulated(subject, asked, result, result.cases[1])
+
+
+def _multiple(subject: Subject, effect: float | None) -> float:
+    """The true effect in units of the planned one."""
+    if effect is None:
+        return 1.0
+    if subject.spec.mode == "Canary":
+        raise InputError(f"--effect {effect:g}: a Canary has no primary metric; leave it out")
+    if not 0 < effect < math.inf:
+        raise InputError(f"--effect {effect:g}: must be above 0: it is how much better the candidate is")
+    return effect / float(subject.spec.minimum_detectable_effect)
 
 
 def simulation_text(result: Simulated) -> str:
@@ -110,8 +120,12 @@ def _row(case: Case) -> list[str]:
 
 
 def _answers(result: Simulated) -> Iterator[str]:
-    useless, found = result.forecast.cases[0], result.found
+    wrong, right = result.forecast.cases[0], result.found
     alpha = percent(float(result.subject.spec.alpha))
-    yield f"false promotions  {percent(useless.promoted)} ± {percent(useless.standard_error)}  (alpha {alpha})"
-    yield f"power             {percent(found.promoted)} ± {percent(found.standard_error)}  at {found.effect:+g}"
-    yield f"duration          {number(found.days_median)} days, 90 % within {number(found.days_90_percent)}"
+    yield f"false promotions  {percent(wrong.promoted)} ± {percent(wrong.standard_error)}  (alpha {alpha})"
+    yield f"power             {percent(right.promoted)} ± {percent(right.standard_error)}  ({_truth(right)})"
+    yield f"duration          {number(right.days_median)} days, 90 % within {number(right.days_90_percent)}"
+
+
+def _truth(case: Case) -> str:
+    return f"true effect {case.effect:+g}" if case.effect else case.name

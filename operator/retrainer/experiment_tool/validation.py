@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +20,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def validated(model: type[Model], value: Any, place: str) -> Model:
     """`value` as `model`; raises InputError with one line per mistake, each with its field and the remedy."""
-    schema = structural_schema(model)
+    schema = _schema_of(model)
     try:
         # From JSON, as the API server sees it: text is no number, and a number is no text.
         parsed = model.model_validate_json(json.dumps(value, default=str), strict=True)
@@ -30,6 +31,11 @@ def validated(model: type[Model], value: Any, place: str) -> Model:
     if broken:
         raise InputError("\n".join(broken))
     return parsed
+
+
+@lru_cache(maxsize=8)
+def _schema_of(model: type[BaseModel]) -> Schema:
+    return structural_schema(model)
 
 
 def _sentence(error: ErrorDetails, schema: Schema, place: str) -> str:
