@@ -1,6 +1,8 @@
-"""Objects that an experiment owns: its ledger and, standalone, its HTTPRoute."""
+"""Objects that an experiment owns: its ledger, and what carries its weights."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from retrainer.ab_experiment.ledger import Ledger
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
@@ -11,9 +13,9 @@ from retrainer.api.v1alpha1.kind import (
     OWNER_KIND_LABEL,
     OWNER_NAME_LABEL,
 )
+from retrainer.api.v1alpha1.traffic import ParentRef
 from retrainer.plan import Object
-from retrainer.routing import httproute
-from retrainer.routing.httproute import Backend
+from retrainer.routing.provider import Routing, routing_of
 
 
 def ledger_name(experiment: Object) -> str:
@@ -34,40 +36,17 @@ def ledger_object(experiment: Object, ledger: Ledger, stored: Object | None) -> 
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": ledger.data}
 
 
-def route_object(experiment: Object, spec: ABExperimentSpec, weight: int) -> Object:
-    """The HTTPRoute of a standalone experiment at this candidate weight."""
-    route = spec.traffic.http_route
-    if route is None:
-        raise ValueError("this experiment has no route of its own")
-    return httproute.build(
-        route.name,
-        experiment["metadata"]["namespace"],
-        parent_refs=route.parent_refs,
-        hostnames=route.hostnames,
-        path_prefix=route.path_prefix,
-        backends=backends(spec, weight),
-        owner=owner_reference(experiment),
-        labels=labels(experiment),
+def routing_for(experiment: Object, spec: ABExperimentSpec, parent_refs: Sequence[ParentRef]) -> Routing:
+    """What carries the experiment's weights; `parent_refs` are the gateways of its policy's route, if it has one."""
+    return routing_of(
+        experiment, spec, owner=owner_reference(experiment), labels=labels(experiment), parent_refs=parent_refs
     )
 
 
-def route_to_apply(
-    experiment: Object, spec: ABExperimentSpec, observed: Object | None, weight: int
-) -> tuple[Object, ...]:
-    """The route of a standalone experiment where it does not say this weight; nothing in a policy."""
-    if spec.traffic.http_route is None:
-        return ()
-    desired = route_object(experiment, spec, weight)
-    return () if httproute.up_to_date(observed, desired) else (desired,)
-
-
-def backends(spec: ABExperimentSpec, weight: int) -> tuple[Backend, Backend]:
-    """Both arms at this candidate weight; also what a policy puts on its own route while this runs."""
-    baseline, candidate = spec.baseline.service_ref, spec.candidate.service_ref
-    return (
-        Backend(baseline.name, baseline.port, 100 - weight, "baseline"),
-        Backend(candidate.name, candidate.port, weight, "candidate"),
-    )
+def is_ours(experiment: Object, child: Object) -> bool:
+    """Whether the experiment controls this object."""
+    owners = child["metadata"].get("ownerReferences") or ()
+    return any(o.get("controller") and o.get("uid") == experiment["metadata"]["uid"] for o in owners)
 
 
 def labels(experiment: Object) -> dict[str, str]:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.metrics import Metric
 from retrainer.statistics import power
 from retrainer.statistics.metric import MetricPlan
 
-ENGINE = "retrainer-1"
+ENGINE = "retrainer-2"
 """Version of engine and ledger; raised whenever an old ledger would be read differently."""
 
 DEFAULT_MINIMUM_UNITS = 100
 DEFAULT_RATE = 0.5
 """Planned rate where nothing is known; the widest variance, hence the most cautious plan."""
+DEFAULT_EVENTS_PER_UNIT = 0.01
+LARGEST_EVENTS_MARGIN = 50.0
+USER_RAMP_SHARE = 0.1
+"""Of the planned users, the steps before the last take so many at most: returning users are never new again."""
+
+Scale = Literal["Binary", "Bounded", "Unbounded", "Events"]
 
 
 @dataclass(frozen=True)
@@ -31,58 +37,136 @@ class Step:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """An experiment in numbers: steps (per cent, candidate units), times in seconds, metrics, primary first."""
+    """An experiment in numbers: steps (per cent, candidate units), times in seconds, metrics, the primary first.
+
+    `units_metric` names the first metric whose source counts units: the split and the plan are held against it.
+    """
 
     steps: tuple[Step, ...]
     metrics: tuple[MetricPlan, ...]
+    units_metric: str
     window_seconds: int
     maturity_seconds: int
+    settle_seconds: int
     minimum_duration_seconds: int
     maximum_duration_seconds: int
-    units_needed: int
 
     @property
-    def primary(self) -> MetricPlan:
-        """The metric that decides."""
-        return self.metrics[0]
+    def primary(self) -> MetricPlan | None:
+        """The metric that decides; None for a canary."""
+        return next((m for m in self.metrics if m.role == "Primary"), None)
+
+    @property
+    def guardrails(self) -> tuple[MetricPlan, ...]:
+        """The metrics that must not get worse."""
+        return tuple(m for m in self.metrics if m.role == "Guardrail")
+
+    @property
+    def units_needed(self) -> int:
+        """Units of both arms, as planned before the start."""
+        return self.units_for(self.metrics)
+
+    def units_for(self, metrics: Sequence[MetricPlan]) -> int:
+        """Units of both arms that this ramp needs for the metric that needs most."""
+        needed = max(m.equal_split_units for m in metrics)
+        return power.ramp_units(needed, [(s.weight / 100, s.minimum_units) for s in self.steps])
 
 
-def configure(spec: ABExperimentSpec, rates: Mapping[str, float]) -> ExperimentConfig:
-    """The configuration for the planned rates by metric; a missing rate counts as ½.
+def configure(
+    spec: ABExperimentSpec, rates: Mapping[str, float], variances: Mapping[str, float] | None = None
+) -> ExperimentConfig:
+    """The configuration, with what is known before the start, by metric: mean (events per unit) and variance of an
+    outcome. A missing rate counts as ½, one of events as 0.01.
 
     Raises ValueError, with a message for people, where the spec cannot be carried out.
     """
     ordered = sorted(spec.metrics, key=lambda m: m.role != "Primary")
-    guardrails = len(ordered) - 1
-    metrics = tuple(_metric_plan(spec, m, guardrails, rates.get(m.name, DEFAULT_RATE)) for m in ordered)
-    steps = tuple(Step(s.weight_percent, s.minimum_units or DEFAULT_MINIMUM_UNITS) for s in spec.ramp.steps)
-    needed = max(m.equal_split_units for m in metrics)
+    metrics = tuple(_metric_plan(spec, m, rates, variances or {}) for m in ordered)
     return ExperimentConfig(
-        steps=steps,
+        steps=_steps(spec, metrics),
         metrics=metrics,
+        units_metric=_units_metric(ordered),
         window_seconds=spec.window_seconds,
         maturity_seconds=spec.maturity_seconds,
+        settle_seconds=_settle_seconds(spec),
         minimum_duration_seconds=spec.minimum_duration_seconds,
         maximum_duration_seconds=spec.maximum_duration_seconds,
-        units_needed=power.ramp_units(needed, [(s.weight / 100, s.minimum_units) for s in steps]),
     )
 
 
-def _metric_plan(spec: ABExperimentSpec, metric: Metric, guardrails: int, rate: float) -> MetricPlan:
-    alpha = float(spec.alpha)
-    if metric.role == "Guardrail" and not float(metric.margin or "0") > 0:
-        raise ValueError(f'metrics: {metric.name} needs a margin above 0, for example "0.02"')
+def unit_of(spec: ABExperimentSpec) -> Literal["Request", "User"]:
+    """What is randomised."""
+    return (spec.assignment.unit if spec.assignment else None) or "Request"
+
+
+def _metric_plan(
+    spec: ABExperimentSpec, metric: Metric, rates: Mapping[str, float], variances: Mapping[str, float]
+) -> MetricPlan:
+    alpha, guardrails = float(spec.alpha), sum(m.role == "Guardrail" for m in spec.metrics)
+    scale = _scale(metric, unit_of(spec))
     return MetricPlan(
         name=metric.name,
         role=metric.role,
         goal=metric.goal,
         missing=metric.missing or "Exclude",
-        effect=float(metric.margin or "0") if metric.role == "Guardrail" else float(spec.minimum_detectable_effect),
-        rate=rate,
+        effect=_effect(spec, metric, scale),
+        rate=rates.get(metric.name, DEFAULT_EVENTS_PER_UNIT if scale == "Events" else DEFAULT_RATE),
         alpha=alpha,
         alpha_worse=alpha / (1 + guardrails),
         power=float(spec.power),
+        scale=scale,
+        variance=variances.get(metric.name) if scale in ("Bounded", "Unbounded") else None,
     )
+
+
+def _scale(metric: Metric, unit: Literal["Request", "User"]) -> Scale:
+    """What values an outcome can take; of a user it is the mean of their votes, hence anything between 0 and 1."""
+    if metric.source.feedback is None:
+        return "Events" if metric.kind == "Events" else "Binary"
+    if metric.source.feedback.quality is not None:
+        return "Unbounded"
+    return "Bounded" if metric.source.feedback.value == "Score" or unit == "User" else "Binary"
+
+
+def _effect(spec: ABExperimentSpec, metric: Metric, scale: Scale) -> float:
+    if metric.role == "Primary":
+        return float(spec.minimum_detectable_effect)
+    margin = float(metric.margin or "0")
+    if not margin > 0:
+        raise ValueError(f'metrics: {metric.name} needs a margin above 0, for example "0.02"')
+    if scale == "Events" and margin > LARGEST_EVENTS_MARGIN:
+        raise ValueError(f'metrics: {metric.name} needs a margin of at most 50 (fifty times as many), say "0.5"')
+    return margin
+
+
+def _units_metric(metrics: Sequence[Metric]) -> str:
+    for metric in metrics:
+        prometheus = metric.source.prometheus
+        if prometheus is None or prometheus.units_query is not None:
+            return metric.name
+    raise ValueError("metrics: at least one must count units: a FeedbackSource, or Prometheus with unitsQuery")
+
+
+def _steps(spec: ABExperimentSpec, metrics: Sequence[MetricPlan]) -> tuple[Step, ...]:
+    steps = tuple(Step(s.weight_percent, s.minimum_units or DEFAULT_MINIMUM_UNITS) for s in spec.ramp.steps)
+    if unit_of(spec) == "Request":
+        return steps
+    needed = max(m.equal_split_units for m in metrics)
+    planned = power.ramp_units(needed, [(steps[-1].weight / 100, steps[-1].minimum_units)])
+    asked = sum(100 * s.minimum_units / s.weight for s in steps[:-1])
+    share = min(1.0, USER_RAMP_SHARE * planned / asked) if asked else 1.0
+    return (*(Step(s.weight, max(1, int(s.minimum_units * share))) for s in steps[:-1]), steps[-1])
+
+
+def _settle_seconds(spec: ABExperimentSpec) -> int:
+    assignment, traffic = spec.assignment, spec.traffic
+    if assignment is not None and assignment.settle_seconds is not None:
+        return assignment.settle_seconds
+    if traffic.config_map is not None or unit_of(spec) == "User":
+        return 90
+    if traffic.inference_service is not None:
+        return 60
+    return 10 if traffic.virtual_service is not None else 1
 
 
 def spec_digest(spec: ABExperimentSpec) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice, takewhile
 from typing import Any
 
 from retrainer.ab_experiment import words
+from retrainer.ab_experiment.clock import moment
 from retrainer.ab_experiment.input import Reading
 from retrainer.ab_experiment.ledger import Ledger, load
 from retrainer.ab_experiment.rules import Outcome, Situation, evaluate
-from retrainer.ab_experiment.state import AlteredLedger, State, advance, iso, seconds
+from retrainer.ab_experiment.state import State, advance, iso, seconds
 from retrainer.ab_experiment.windows import Window, uncounted
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.plan import Object
@@ -26,32 +27,42 @@ WINDOWS_PER_PASS = 16
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What the rules must know beyond the ledger; see `Situation`."""
+    """What the rules must know beyond the ledger; see `Situation`. `readable`: the source has not refused."""
 
     now: float
     obstacle: str | None
     held: str | None
+    readable: bool = True
+    clock: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What is out of the ordinary, for the line that was judged in these circumstances."""
+        ordinary = {"obstacle": None, "held": None, "readable": True, "clock": None}
+        return {key: getattr(self, key) for key, usual in ordinary.items() if getattr(self, key) != usual}
 
 
-def due_windows(obj: Object, ledger: Object | None, now: datetime) -> tuple[Window, ...]:
-    """The windows to read now, in order; none before the start, after the end or with a damaged ledger."""
+def due_windows(
+    obj: Object, ledger: Object | None, now: datetime, clock_ahead: float | None = None
+) -> tuple[Window, ...]:
+    """The windows to read now, in order; none before the start, after the end or with a damaged ledger or spec."""
     if ledger is None or (obj.get("status") or {}).get("decision"):
         return ()
     try:
         loaded = load(ledger, ABExperimentSpec.model_validate(obj["spec"]))
-    except AlteredLedger:
+    except ValueError:  # `decide` says what is wrong
         return ()
-    return tuple(islice(_due(loaded, now.timestamp()), WINDOWS_PER_PASS))
+    at = moment(now.timestamp(), clock_ahead, loaded.state.at).at
+    return tuple(islice(takewhile(lambda w: is_due(loaded, w, at), pending(loaded)), WINDOWS_PER_PASS))
 
 
-def _due(ledger: Ledger, now: float) -> Iterator[Window]:
-    maturity = ledger.config.maturity_seconds
-    return takewhile(lambda w: w.end + maturity < now, pending(ledger))
+def is_due(ledger: Ledger, window: Window, now: float) -> bool:
+    """Whether the window is over and its outcomes have matured."""
+    return window.end + ledger.config.maturity_seconds < now
 
 
-def pending(ledger: Ledger) -> Iterator[Window]:
-    """All windows not yet counted, in order; the caller decides how far to look."""
-    state = ledger.state
+def pending(ledger: Ledger, state: State | None = None) -> Iterator[Window]:
+    """All windows not yet counted (by `state`), in order; the caller decides how far to look."""
+    state = state or ledger.state
     if state.origin is None or state.decision is not None:
         return iter(())
     return uncounted(state.stretches, state.following, state.origin, ledger.config.window_seconds)
@@ -69,6 +80,12 @@ def findings(ledger: Ledger, state: State | None = None) -> dict[str, Finding]:
     return {m.name: find(m, metrics.get(m.name, MetricState())) for m in ledger.config.metrics}
 
 
+def effects_in_words(ledger: Ledger, known_only: bool = False) -> list[str]:
+    """Each metric in a clause, the primary first; `known_only` leaves out those without an outcome."""
+    known = findings(ledger)
+    return [words.effect(m, known[m.name]) for m in ledger.config.metrics if known[m.name].units or not known_only]
+
+
 def judge(ledger: Ledger, around: Circumstances, state: State | None = None) -> Outcome:
     """What rules 1 to 8 say of the evidence so far (or of `state`)."""
     state = state or ledger.state
@@ -77,8 +94,8 @@ def judge(ledger: Ledger, around: Circumstances, state: State | None = None) -> 
     step = config.steps[state.step]
     return evaluate(
         Situation(
-            primary=known[config.primary.name].verdict,
-            guardrails=tuple((m.name, known[m.name].verdict) for m in config.metrics[1:]),
+            primary=known[config.primary.name].verdict if config.primary else None,
+            guardrails=tuple((m.name, known[m.name].verdict) for m in config.guardrails),
             elapsed_seconds=around.now - seconds(ledger.start),
             minimum_seconds=config.minimum_duration_seconds,
             maximum_seconds=config.maximum_duration_seconds,
@@ -86,10 +103,29 @@ def judge(ledger: Ledger, around: Circumstances, state: State | None = None) -> 
             step_units=state.split.candidate_at(step.weight),
             step_minimum=step.minimum_units,
             last_step=state.step == len(config.steps) - 1,
+            units=state.units(config),
+            units_planned=units_needed(ledger, state),
+            unread=around.readable and _unread(ledger, state, around.now),
             obstacle=around.obstacle,
             held=around.held,
+            clock=around.clock,
         )
     )
+
+
+def _unread(ledger: Ledger, state: State, now: float) -> bool:
+    """Whether a window that was due before the end is still to be counted."""
+    window = next(pending(ledger, state), None)
+    end = seconds(ledger.start) + ledger.config.maximum_duration_seconds
+    return window is not None and is_due(ledger, window, min(now, end))
+
+
+def units_needed(ledger: Ledger, state: State | None = None) -> int:
+    """Units that the plan asks for; a variance that was not planned is the one that the first outcomes had."""
+    metrics = (state or ledger.state).metrics
+    tuned = {name: metric.tuned for name, metric in metrics.items() if metric.tuned}
+    known = [replace(m, variance=tuned[m.name]) if m.name in tuned else m for m in ledger.config.metrics]
+    return ledger.config.units_for(known)
 
 
 def window_line(
@@ -108,6 +144,7 @@ def window_line(
             name: {"candidate": arms.candidate.to_json(), "baseline": arms.baseline.to_json()}
             for name, arms in reading.items()
         },
+        **around.to_json(),
     }
     state = advance(ledger.config, ledger.state, json.loads(json.dumps(line)))
     outcome = judge(ledger, around, state)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
 from retrainer.ab_experiment import running
-from retrainer.ab_experiment.children import ledger_object, route_to_apply
+from retrainer.ab_experiment.children import ledger_object, routing_for
 from retrainer.ab_experiment.input import ExperimentInput
 from retrainer.ab_experiment.ledger import append, load
 from retrainer.ab_experiment.report import Stated, awaiting_decision, decided, route_applied
@@ -17,6 +18,7 @@ from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
 from retrainer.conditions import get_condition, is_true, set_condition, set_settled, timestamp
 from retrainer.plan import Event, Object, Plan
 from retrainer.requests import acknowledgement, pending_request, refused_request
+from retrainer.routing.carrier import NOTHING
 
 KEEP_SECONDS = 30.0
 """Between looks at the route of a standalone experiment that has ended."""
@@ -28,20 +30,22 @@ def keep(seen: ExperimentInput, spec: ABExperimentSpec, now: datetime) -> Plan:
     """The verdict stays; a standalone route is kept at it, and a ledger that lacks it gets its line."""
     status = _base(seen)
     decision = status["decision"]
-    status["weightPercent"] = 100 if decision["verdict"] == "PromoteCandidate" else 0
-    standalone = spec.traffic.http_route is not None
+    status["weightPercent"] = weight = 100 if decision["verdict"] == "PromoteCandidate" else 0
+    routing = routing_for(seen.obj, spec, seen.parent_refs)
     stated = [decided(decision), awaiting_decision(None)]
-    if standalone:
-        weight = status["weightPercent"]
-        route = running.observed_route(seen)
-        stated.append(route_applied(route, weight, running.carries(route, spec, weight), None))
+    handed_back = not routing.exclusive and is_true(status.get("conditions"), "RouteApplied")
+    if routing.standalone and not handed_back:
+        route = routing.observe(seen.routed)
+        stated.append(route_applied(route, weight, route.carries(weight), None))
     _state(status, seen, stated, now)
+    change = NOTHING if handed_back else routing.change(seen.routed, weight)
     return Plan(
         status=status,
-        applies=route_to_apply(seen.obj, spec, seen.route, status["weightPercent"]),
+        applies=change.applies,
         replaces=_completed_ledger(seen, spec, decision),
+        merges=change.merges,
         events=_after_the_end(seen),
-        requeue_after=KEEP_SECONDS if standalone else None,
+        requeue_after=KEEP_SECONDS if routing.standalone and not handed_back else None,
     )
 
 
@@ -56,9 +60,7 @@ def lose_ledger(seen: ExperimentInput, spec: ABExperimentSpec, why: str, now: da
         status = _base(seen)
         status["weightPercent"] = 0
         _state(status, seen, [_waiting(message), awaiting_decision(Reason.LEDGER_LOST.value)], now)
-        return Plan(
-            status=status, status_first=True, applies=route_to_apply(seen.obj, spec, seen.route, 0), events=(event,)
-        )
+        return _at_zero(seen, spec, Plan(status=status, status_first=True, events=(event,)))
     return _end(seen, spec, "Inconclusive", Reason.LEDGER_LOST, message, (event,), now)
 
 
@@ -83,12 +85,14 @@ def await_person(seen: ExperimentInput, spec: ABExperimentSpec, now: datetime) -
         complaint = f"not promoted: {seen.candidate.message}; ask again with a new id when it is ready"
     status = _base(seen)
     status["weightPercent"] = 0
-    return Plan(
-        status=status,
-        applies=route_to_apply(seen.obj, spec, seen.route, 0),
-        events=(Event("RequestRefused", complaint, "Warning"),) if complaint else (),
-        requeue_after=KEEP_SECONDS,
-    )
+    events = (Event("RequestRefused", complaint, "Warning"),) if complaint else ()
+    return _at_zero(seen, spec, Plan(status=status, events=events, requeue_after=KEEP_SECONDS))
+
+
+def _at_zero(seen: ExperimentInput, spec: ABExperimentSpec, plan: Plan) -> Plan:
+    """With all traffic on the baseline."""
+    change = routing_for(seen.obj, spec, seen.parent_refs).change(seen.routed, 0)
+    return replace(plan, applies=change.applies, merges=change.merges)
 
 
 def _end(
@@ -106,13 +110,9 @@ def _end(
     status["weightPercent"] = 100 if verdict == "PromoteCandidate" else 0
     status["decision"] = decision
     _state(status, seen, [decided(decision), awaiting_decision(None)], now)
-    return Plan(
-        status=status,
-        status_first=True,
-        applies=route_to_apply(seen.obj, spec, seen.route, 0),
-        events=(*events, Event(verdict, message, "Normal" if verdict == "PromoteCandidate" else "Warning")),
-        requeue_after=1.0,
-    )
+    told = Event(verdict, message, "Normal" if verdict == "PromoteCandidate" else "Warning")
+    # What carries the weights is drawn to 100 only by a later pass, which has seen the verdict.
+    return _at_zero(seen, spec, Plan(status=status, status_first=True, events=(*events, told), requeue_after=1.0))
 
 
 def _completed_ledger(seen: ExperimentInput, spec: ABExperimentSpec, decision: Object) -> tuple[Object, ...]:
@@ -127,7 +127,7 @@ def _completed_ledger(seen: ExperimentInput, spec: ABExperimentSpec, decision: O
         return ()
     line = {
         "kind": "decision",
-        "at": iso(datetime.fromisoformat(decision["time"]).timestamp()),
+        "at": iso(max(datetime.fromisoformat(decision["time"]).timestamp(), ledger.state.at)),
         **{key: decision[key] for key in ("verdict", "reason", "message")},
         "weightPercent": 100 if decision["verdict"] == "PromoteCandidate" else 0,
     }

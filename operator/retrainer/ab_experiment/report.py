@@ -9,18 +9,21 @@ from typing import Any
 
 from retrainer.ab_experiment import words
 from retrainer.ab_experiment.children import ledger_name
-from retrainer.ab_experiment.counting import findings
+from retrainer.ab_experiment.counting import effects_in_words, findings, units_needed
 from retrainer.ab_experiment.ledger import Ledger
 from retrainer.ab_experiment.rules import Outcome
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
-from retrainer.conditions import ConditionStatus, set_condition, set_settled, timestamp
+from retrainer.conditions import ConditionStatus, set_condition, set_settled, timestamp, truncate
 from retrainer.plan import Object
 from retrainer.requests import acknowledgement
-from retrainer.routing.httproute import RouteState
-from retrainer.statistics.metric import MetricState
+from retrainer.routing.state import RouteState
+from retrainer.statistics.metric import MetricPlan, MetricState
 from retrainer.statistics.verdicts import Finding, response_differs
 
 DAY = 86_400
+SAID = 600
+"""Characters of a condition's message: with eight metrics of long names the status must stay small."""
+_FOREVER = 100 * 365 * DAY
 
 Stated = tuple[str, ConditionStatus, Reason, str]
 """Type, status, reason and message of a condition."""
@@ -30,7 +33,8 @@ Stated = tuple[str, ConditionStatus, Reason, str]
 class Facts:
     """What the status of a running experiment is made of.
 
-    `arms` and `source` say what is wrong with the arms and with the outcomes' source, None if nothing is.
+    `arms`, `source` and `clock` say what is wrong with the arms, with the outcomes' source and with the time, None if
+    nothing is.
     """
 
     obj: Object
@@ -41,6 +45,7 @@ class Facts:
     arms: str | None
     source: str | None
     now: datetime
+    clock: str | None = None
 
 
 def status_of(facts: Facts) -> Object:
@@ -52,7 +57,7 @@ def status_of(facts: Facts) -> Object:
         startTime=_to_second(facts.ledger.start),
         weightPercent=state.weight,
         plan=_plan(facts.ledger),
-        effects=[_effect(name, finding) for name, finding in known.items()],
+        effects=[_effect(plan, known[plan.name]) for plan in facts.ledger.config.metrics],
         sampleRatio=_sample_ratio(facts.ledger),
         windows={"count": state.count, **({"last": dict(state.last)} if state.last else {})},
         ledgerRef={"name": ledger_name(facts.obj)},
@@ -64,7 +69,7 @@ def status_of(facts: Facts) -> Object:
     conditions = status.get("conditions")
     for type_, value, reason, message in _conditions(facts, known):
         conditions = set_condition(
-            conditions, type_, value, reason.value, message, facts.now, status["observedGeneration"]
+            conditions, type_, value, reason.value, truncate(message, SAID), facts.now, status["observedGeneration"]
         )
     status["conditions"] = set_settled(conditions)
     return status
@@ -72,7 +77,7 @@ def status_of(facts: Facts) -> Object:
 
 def _conditions(facts: Facts, known: Mapping[str, Finding]) -> tuple[Stated, ...]:
     return (
-        succeeded(facts, known),
+        succeeded(facts),
         route_applied(facts.route, facts.ledger.state.weight, facts.ledger.state.applied is not None, facts.arms),
         _sufficient_data(facts),
         _split_ok(facts.ledger),
@@ -82,12 +87,12 @@ def _conditions(facts: Facts, known: Mapping[str, Finding]) -> tuple[Stated, ...
     )
 
 
-def succeeded(facts: Facts, known: Mapping[str, Finding]) -> Stated:
+def succeeded(facts: Facts) -> Stated:
     """The summary: the verdict, or what the experiment waits for."""
     state, type_ = facts.ledger.state, "Succeeded"
     if state.decision:
         return decided(state.decision)
-    numbers = "; ".join(words.effect(name, finding) for name, finding in known.items())
+    numbers = "; ".join(effects_in_words(facts.ledger))
     message = f"{state.weight} % of the traffic, {facts.outcome.message} ({numbers})"
     if facts.obj["spec"].get("suspend"):
         return type_, "Unknown", Reason.SUSPENDED, message
@@ -123,6 +128,8 @@ def awaiting_decision(reason: str | None) -> Stated:
 
 def _sufficient_data(facts: Facts) -> Stated:
     type_, ledger = "SufficientData", facts.ledger
+    if facts.clock:
+        return type_, "False", Reason.CLOCK, facts.clock
     if facts.source:
         return type_, "False", Reason.SOURCE_UNAVAILABLE, facts.source
     step = ledger.config.steps[ledger.state.step]
@@ -145,7 +152,7 @@ def _split_ok(ledger: Ledger) -> Stated:
 
 
 def _response_rate(ledger: Ledger) -> Stated:
-    type_, primary = "ResponseRate", ledger.config.primary
+    type_ = "ResponseRate"
     different, missing = [], False
     for plan in ledger.config.metrics:
         state = ledger.state.metrics.get(plan.name, MetricState())
@@ -156,33 +163,34 @@ def _response_rate(ledger: Ledger) -> Stated:
     if different:
         message = f"{different[0]}: the arms get feedback at different rates; their users may not be comparable"
         return type_, "False", Reason.DIFFERENT, message
-    how = "both arms get feedback equally often" if missing else f"every request has an outcome of {primary.name}"
+    how = "both arms get feedback equally often" if missing else "every unit that was counted has its outcome"
     return type_, "True", Reason.SIMILAR, how
 
 
 def _guardrails(ledger: Ledger, known: Mapping[str, Finding]) -> Stated:
     type_ = "GuardrailsPassed"
-    verdicts = [(m.name, known[m.name]) for m in ledger.config.metrics[1:]]
+    verdicts = [(m, known[m.name]) for m in ledger.config.guardrails]
     if not verdicts:
         return type_, "True", Reason.NOT_WORSE, "there are no guardrails"
-    worse = [words.effect(name, f) for name, f in verdicts if f.verdict == "Worse"]
+    worse = [words.effect(m, f) for m, f in verdicts if f.verdict == "Worse"]
     if worse:
         return type_, "False", Reason.GUARDRAIL_WORSE, worse[0]
-    open_ = [words.effect(name, f) for name, f in verdicts if f.verdict == "Undecided"]
+    open_ = [words.effect(m, f) for m, f in verdicts if f.verdict == "Undecided"]
     if open_:
         return type_, "Unknown", Reason.UNDECIDED, f"not yet known to be harmless: {'; '.join(open_)}"
-    return type_, "True", Reason.NOT_WORSE, "; ".join(words.effect(name, f) for name, f in verdicts)
+    return type_, "True", Reason.NOT_WORSE, "; ".join(words.effect(m, f) for m, f in verdicts)
 
 
-def _effect(name: str, finding: Finding) -> Object:
+def _effect(plan: MetricPlan, finding: Finding) -> Object:
     numbers = {
         "estimate": words.optional(finding.estimate),
         "lower": words.optional(finding.lower),
         "upper": words.optional(finding.upper),
+        "interval": words.interval(plan, finding),
         "evidence": words.e_value(finding.log_evidence),
     }
     known = {key: value for key, value in numbers.items() if value is not None}
-    return {"metric": name, **known, "units": finding.units, "verdict": finding.verdict}
+    return {"metric": plan.name, **known, "units": finding.units, "verdict": finding.verdict}
 
 
 def _sample_ratio(ledger: Ledger) -> Object:
@@ -198,22 +206,27 @@ def _sample_ratio(ledger: Ledger) -> Object:
 
 
 def _plan(ledger: Ledger) -> Object:
-    """Units and time to the end, as of the last counted window, so that it changes only with one."""
+    """Units and time to the end, as of the last counted window, so that it changes only with one.
+
+    The pace is that of units that are new: a user counts once, however often they come back.
+    """
     config, state = ledger.config, ledger.state
-    plan: Object = {"unitsNeeded": config.units_needed}
-    if not state.split.total or state.last is None or state.decision:
+    needed, units = units_needed(ledger), state.units(ledger.config)
+    plan: Object = {"unitsNeeded": needed, "progress": f"{units}/{needed}"}
+    if not state.pace or state.last is None or state.decision:
         return plan
-    rate = state.split.total / (state.count * config.window_seconds)
     start, last = datetime.fromisoformat(ledger.start), datetime.fromisoformat(str(state.last["end"]))
     latest = start + timedelta(seconds=config.maximum_duration_seconds)
-    remaining = config.units_needed - state.split.total
-    expected = last + timedelta(seconds=remaining / rate) if remaining > 0 else latest
     earliest = start + timedelta(seconds=config.minimum_duration_seconds)
+    wait = max(needed - units, 0) / state.pace * config.window_seconds
+    in_time = last + timedelta(seconds=min(wait, _FOREVER)) <= latest
+    # With all its units in and nothing decided it may take until the end: nobody can say.
+    expected = last + timedelta(seconds=wait) if in_time and wait else latest
     return {
         **plan,
-        "unitsPerDay": round(rate * DAY),
+        "unitsPerDay": round(state.pace * DAY / config.window_seconds),
         "estimatedCompletionTime": timestamp(min(max(expected, earliest), latest)),
-        "feasible": config.units_needed / rate <= config.maximum_duration_seconds,
+        "feasible": in_time,
     }
 
 

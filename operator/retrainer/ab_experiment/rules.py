@@ -15,12 +15,15 @@ Action = Literal["KeepBaseline", "PromoteCandidate", "Inconclusive", "NextStep",
 class Situation:
     """Everything the rules look at.
 
-    `guardrails` are (name, verdict). `obstacle` says why nothing can be counted now (source unreachable, an arm
-    without endpoints), `held` why a person wants the weight left alone (suspended, paused, their decision
-    awaited). `step_units` are the candidate's units at this step, of which `step_minimum` are asked for.
+    `primary` is None for a canary. `guardrails` are (name, verdict). `step_units` are the candidate's units at this
+    step, of which `step_minimum` are asked for; `units` are all with an outcome, of which `units_planned`.
+    `unread`: a window of the time before the end is still to be counted, and its source may yet answer.
+    `obstacle` says why nothing can be counted now (source unreachable, an arm without endpoints), `held` why a
+    person wants the weight left alone (suspended, paused, their decision awaited), `clock` why it is not known
+    what time it is.
     """
 
-    primary: Verdict
+    primary: Verdict | None
     guardrails: tuple[tuple[str, Verdict], ...]
     elapsed_seconds: float
     minimum_seconds: int
@@ -29,8 +32,12 @@ class Situation:
     step_units: int
     step_minimum: int
     last_step: bool
+    units: int = 0
+    units_planned: int = 0
+    unread: bool = False
     obstacle: str | None = None
     held: str | None = None
+    clock: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ def evaluate(s: Situation) -> Outcome:
     return (
         _stop_harm(s)  # rules 1 and 2
         or _respect_hold(s)
+        or _doubt_the_clock(s)
         or _maximum_duration(s)  # 3
         or _broken_split(s)  # 4
         or _too_little_data(s)  # 5
@@ -72,10 +80,17 @@ def _respect_hold(s: Situation) -> Outcome | None:
     return Outcome("Hold", Reason.PAUSED, s.held) if s.held else None
 
 
+def _doubt_the_clock(s: Situation) -> Outcome | None:
+    """While it is not known what time it is nothing can be too late, and nothing late enough."""
+    return Outcome("Hold", Reason.CLOCK, s.clock) if s.clock else None
+
+
 def _maximum_duration(s: Situation) -> Outcome | None:
-    """Rule 3: one last look at the evidence, then undecided."""
+    """Rule 3: one last look at the evidence, all of it, then undecided."""
     if s.elapsed_seconds < s.maximum_seconds:
         return None
+    if s.unread:
+        return Outcome("Hold", Reason.COLLECTING, "maximumDurationSeconds is over; its last windows are being read")
     last = (_promote(s) or _give_up(s)) if s.split_ok and s.last_step and not s.obstacle else None
     return last or Outcome(
         "Inconclusive",
@@ -109,11 +124,15 @@ def _next_step(s: Situation) -> Outcome | None:
 
 
 def _promote(s: Situation) -> Outcome | None:
-    """Rule 7: better, proven harmless, and long enough."""
+    """Rule 7: better, proven harmless, and long enough; a canary need not be better, but have its planned units."""
     harmless = all(verdict == "NotWorse" for _, verdict in s.guardrails)
-    if s.primary != "Better" or not harmless or s.elapsed_seconds < s.minimum_seconds:
+    if not harmless or s.elapsed_seconds < s.minimum_seconds:
         return None
-    return Outcome("PromoteCandidate", Reason.CANDIDATE_BETTER, "better, and no guardrail is worse")
+    if s.primary == "Better":
+        return Outcome("PromoteCandidate", Reason.CANDIDATE_BETTER, "better, and no guardrail is worse")
+    if s.primary is None and s.units >= s.units_planned:
+        return Outcome("PromoteCandidate", Reason.CANARY_PASSED, "no guardrail is worse, and the planned units are in")
+    return None
 
 
 def _give_up(s: Situation) -> Outcome | None:
@@ -126,10 +145,13 @@ def _give_up(s: Situation) -> Outcome | None:
 def _stay(s: Situation) -> Outcome:
     """Undecided: say which piece is missing."""
     undecided = [name for name, verdict in s.guardrails if verdict != "NotWorse"]
-    if s.primary != "Better":
+    so_far = "better, but " if s.primary == "Better" else ""
+    if s.primary not in ("Better", None):
         waits = "the primary metric is undecided"
     elif undecided:
-        waits = f"better, but guardrail {undecided[0]} is undecided"
+        waits = f"{so_far}guardrail {undecided[0]} is undecided"
+    elif s.primary is None and s.units < s.units_planned:
+        waits = f"no guardrail is worse, but {s.units} of {s.units_planned} planned units are in"
     else:
-        waits = f"better, but minimumDurationSeconds ({s.minimum_seconds}) has not passed"
+        waits = f"{so_far or 'no guardrail is worse, but '}minimumDurationSeconds ({s.minimum_seconds}) has not passed"
     return Outcome("Hold", Reason.UNDECIDED, waits)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-from retrainer.ab_experiment import words
-from retrainer.ab_experiment.children import backends
-from retrainer.ab_experiment.counting import Circumstances, findings, judge, pending, window_line
+from retrainer.ab_experiment.clock import Moment
+from retrainer.ab_experiment.counting import Circumstances, effects_in_words, is_due, judge, pending, window_line
 from retrainer.ab_experiment.input import ExperimentInput
 from retrainer.ab_experiment.ledger import Ledger, append
 from retrainer.ab_experiment.rules import Outcome
@@ -18,8 +19,8 @@ from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
 from retrainer.plan import Event
 from retrainer.requests import pending_request, refused_request
-from retrainer.routing import httproute
-from retrainer.routing.httproute import RouteState
+from retrainer.routing.provider import Routing
+from retrainer.routing.state import RouteState
 
 ACTIONS = frozenset({"promote", "abort", "pause", "resume"})
 
@@ -41,17 +42,28 @@ class Draft:
 
 @dataclass(frozen=True)
 class Scene:
-    """What the steps look at."""
+    """What the steps look at; lines bear the time of `moment`, conditions that of `now`."""
 
     seen: ExperimentInput
     spec: ABExperimentSpec
-    route: RouteState
+    routing: Routing
+    moment: Moment
     now: datetime
 
     @property
     def at(self) -> str:
         """The time of this pass, for a line."""
-        return iso(self.now.timestamp())
+        return iso(self.moment.at)
+
+    @cached_property
+    def route(self) -> RouteState:
+        """What carries the weights, and which."""
+        return self.routing.observe(self.seen.routed)
+
+    @property
+    def in_force(self) -> int:
+        """The weight that the status bears."""
+        return (self.seen.obj.get("status") or {}).get("weightPercent") or 0
 
     @property
     def arms(self) -> str | None:
@@ -82,16 +94,6 @@ def arms_problem(seen: ExperimentInput) -> str | None:
     return f"{'; '.join(broken)}; users stay on the baseline" if broken else None
 
 
-def observed_route(seen: ExperimentInput) -> RouteState:
-    """What the gateways make of the route that carries the weights."""
-    return httproute.observe(seen.route, seen.parent_refs)
-
-
-def carries(route: RouteState, spec: ABExperimentSpec, weight: int) -> bool:
-    """Whether the gateways carry exactly this candidate weight."""
-    return route.carries({b.service: b.weight for b in backends(spec, weight)})
-
-
 def _handle_request(draft: Draft, scene: Scene) -> Draft:
     complaint = refused_request(scene.seen.obj, ACTIONS)
     if complaint:
@@ -116,15 +118,23 @@ def _follow_route(draft: Draft, scene: Scene) -> Draft:
     state = draft.ledger.state
     if state.weight == 0:
         return draft
-    announced = (scene.seen.obj.get("status") or {}).get("weightPercent") == state.weight
-    effective = announced and carries(scene.route, scene.spec, state.weight)
-    if effective and state.applied is None:
-        return _add(draft, {"kind": "applied", "at": scene.at, "weightPercent": state.weight})
+    if _is_replaced(state.revisions, scene.route):
+        message = "the candidate's revision is another one than at the start: another model would be compared"
+        return decide_it(draft, scene, Outcome("Inconclusive", Reason.CANDIDATE_REPLACED, message))
+    effective = scene.in_force == state.weight and scene.route.carries(state.weight)
+    if effective and state.applied is None and scene.moment.doubt is None:
+        revisions = {"revisions": dict(scene.route.revisions)} if scene.route.revisions else {}
+        return _add(draft, {"kind": "applied", "at": scene.at, "weightPercent": state.weight, **revisions})
     if not effective and state.applied is not None:
         draft = _add(draft, {"kind": "disturbed", "at": scene.at, "reason": "RoutePending"})
         message = f"the route no longer carries {state.weight} %; windows are left out until it does again"
         return _tell(draft, Event("RouteDisturbed", message, "Warning"))
     return draft
+
+
+def _is_replaced(revisions: Mapping[str, str], route: RouteState) -> bool:
+    now = route.revisions.get("candidate")
+    return bool(revisions) and now is not None and now != revisions.get("candidate")
 
 
 def _guard_arms(draft: Draft, scene: Scene) -> Draft:
@@ -140,15 +150,14 @@ def _guard_arms(draft: Draft, scene: Scene) -> Draft:
 
 def _count_windows(draft: Draft, scene: Scene) -> Draft:
     """Count what is due and was read, in order, and obey the rules after each window."""
-    maturity = draft.ledger.config.maturity_seconds
-    if draft.ledger.state.weight < ((scene.seen.obj.get("status") or {}).get("weightPercent") or 0):
+    if draft.ledger.state.weight < scene.in_force:
         # A lower weight is on the status before it is in the ledger; windows may not be, or a write that fails
         # in between leaves a ledger that seems to have lost some. They are counted by the next pass.
         return draft
     while not draft.decided:
         around = _circumstances(draft, scene, scene.arms)
         window = next(pending(draft.ledger), None)
-        if window is None or window.end + maturity >= scene.now.timestamp():
+        if window is None or not is_due(draft.ledger, window, scene.moment.at):
             break
         reading = scene.seen.readings.get(window.number)
         if reading is None:
@@ -160,11 +169,16 @@ def _count_windows(draft: Draft, scene: Scene) -> Draft:
 
 def _judge_now(draft: Draft, scene: Scene) -> Draft:
     """Time alone can decide too: the longest duration is over, the shortest has passed, a pause has ended."""
-    obstacle = scene.source or scene.arms
-    judged = _obey(draft, scene, judge(draft.ledger, _circumstances(draft, scene, obstacle)))
+    judged = _obey(draft, scene, judge(draft.ledger, _all_circumstances(draft, scene)))
     if judged.decided or judged.ledger is draft.ledger:
         return judged
-    return replace(judged, outcome=judge(judged.ledger, _circumstances(judged, scene, obstacle)))
+    return replace(judged, outcome=judge(judged.ledger, _all_circumstances(judged, scene)))
+
+
+def _all_circumstances(draft: Draft, scene: Scene) -> Circumstances:
+    """With what is wrong with the source; while windows are counted it has answered."""
+    around = _circumstances(draft, scene, scene.source or scene.arms)
+    return replace(around, readable=scene.source is None)
 
 
 def _circumstances(draft: Draft, scene: Scene, obstacle: str | None) -> Circumstances:
@@ -175,7 +189,7 @@ def _circumstances(draft: Draft, scene: Scene, obstacle: str | None) -> Circumst
         held = "held while spec.suspend is set; guardrails still stop it"
     elif draft.paused:
         held = "held by the request pause, until resume/<id>; guardrails still stop it"
-    return Circumstances(scene.now.timestamp(), obstacle, held)
+    return Circumstances(scene.moment.at, obstacle, held, clock=scene.moment.doubt)
 
 
 def _obey(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
@@ -197,8 +211,9 @@ def decide_it(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
     message = _with_numbers(draft.ledger, outcome)
     line = {
         "kind": "decision",
-        # To the second, as on the status: from there the line is completed when a crash came between.
-        "at": iso(int(scene.now.timestamp())),
+        # To the second, as on the status: from there the line is completed when a crash came between. The next
+        # one, for lines do not go back in time.
+        "at": iso(math.ceil(scene.moment.at)),
         "verdict": outcome.action,
         "reason": outcome.reason.value,
         "message": message,
@@ -212,14 +227,14 @@ def _move(draft: Draft, scene: Scene, weight: int, step: int, reason: str, why: 
     """Announce another weight."""
     before = draft.ledger.state.weight
     line = {"kind": "weight", "at": scene.at, "weightPercent": weight, "step": step, "reason": reason}
-    numbers = "; ".join(words.effect(name, f) for name, f in findings(draft.ledger).items() if f.units)
+    numbers = "; ".join(effects_in_words(draft.ledger, known_only=True))
     message = f"{before} → {weight} %: {why}" + (f" ({numbers})" if numbers else "")
     event = Event("WeightRaised", message) if weight > before else Event("WeightLowered", message, "Warning")
     return _tell(_add(draft, line), event)
 
 
 def _with_numbers(ledger: Ledger, outcome: Outcome) -> str:
-    numbers = "; ".join(words.effect(name, finding) for name, finding in findings(ledger).items())
+    numbers = "; ".join(effects_in_words(ledger))
     state = ledger.state
     return f"{outcome.message} ({numbers}; {state.count} windows, at {state.weight} %)"
 

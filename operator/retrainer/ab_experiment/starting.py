@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from retrainer.ab_experiment import running
-from retrainer.ab_experiment.children import ledger_object, route_to_apply
+from retrainer.ab_experiment.children import ledger_object, routing_for
+from retrainer.ab_experiment.clock import Moment
 from retrainer.ab_experiment.counting import Circumstances, judge
 from retrainer.ab_experiment.input import ExperimentInput
 from retrainer.ab_experiment.ledger import Ledger, append, begin
@@ -31,8 +32,9 @@ EARLY_ACTIONS = frozenset({"abort"})
 _NOT_STARTED = "the experiment has not started"
 
 
-def start(seen: ExperimentInput, spec: ABExperimentSpec, now: datetime) -> Plan:
+def start(seen: ExperimentInput, spec: ABExperimentSpec, moment: Moment) -> Plan:
     """Start it if nothing stands in the way; otherwise say what does."""
+    now = datetime.fromtimestamp(moment.at, UTC)
     request = pending_request(seen.obj, EARLY_ACTIONS)
     if request is not None:
         return _abort(seen, now)
@@ -40,15 +42,19 @@ def start(seen: ExperimentInput, spec: ABExperimentSpec, now: datetime) -> Plan:
     if seen.missing:
         return _stalled(seen, seen.missing, events, now)
     try:
-        ledger = begin(spec, seen.rates, iso(now.timestamp()))
+        ledger = begin(spec, seen.rates, iso(moment.at), seen.variances, _salt(seen, spec))
     except ValueError as error:
         return _stalled(seen, str(error), events, now)
     if spec.suspend:
         return _wait(seen, spec, Reason.SUSPENDED, "spec.suspend is set; it starts when that is cleared", events, now)
-    arms = running.arms_problem(seen)
-    if arms:
-        return _wait(seen, spec, Reason.STARTING, arms, events, now)
+    obstacle = running.arms_problem(seen) or moment.doubt
+    if obstacle:
+        return _wait(seen, spec, Reason.STARTING, obstacle, events, now)
     return _announce(seen, spec, ledger, events, now)
+
+
+def _salt(seen: ExperimentInput, spec: ABExperimentSpec) -> str:
+    return (spec.assignment.salt if spec.assignment else None) or str(seen.obj["metadata"]["name"])
 
 
 def _announce(
@@ -59,7 +65,8 @@ def _announce(
     line = {"kind": "weight", "at": ledger.start, "weightPercent": weight, "step": 0, "reason": "Started"}
     ledger = append(ledger, line)
     outcome = judge(ledger, Circumstances(now.timestamp(), None, None))
-    facts = Facts(seen.obj, ledger, outcome, running.observed_route(seen), False, None, None, now)
+    route = routing_for(seen.obj, spec, seen.parent_refs).observe(seen.routed)
+    facts = Facts(seen.obj, ledger, outcome, route, False, None, None, now)
     needed = f"about {ledger.config.units_needed:,} units are needed"
     return Plan(
         creates=(ledger_object(seen.obj, ledger, None),),
@@ -137,8 +144,9 @@ def _unstarted(seen: ExperimentInput, value: ConditionStatus, reason: Reason, me
 
 
 def _baseline_route(seen: ExperimentInput, spec: ABExperimentSpec) -> tuple[Object, ...]:
-    """A standalone experiment's route serves the baseline alone as soon as the baseline can answer."""
-    return route_to_apply(seen.obj, spec, seen.route, 0) if seen.baseline.ready else ()
+    """What the experiment owns serves the baseline alone as soon as that can answer; a user's object is theirs."""
+    routing = routing_for(seen.obj, spec, seen.parent_refs)
+    return routing.change(seen.routed, 0).applies if seen.baseline.ready and routing.exclusive else ()
 
 
 def _complaints(seen: ExperimentInput) -> tuple[Event, ...]:

@@ -7,6 +7,8 @@ A line is a JSON object with a `kind`:
 - `window`     one window was counted, and what the rules made of it
 - `awaiting`   undecided, and a person is to decide
 - `decision`   the verdict; no line follows
+
+Every line has a time, `at`, and lines never go back in time (`ledger.append` sees to it, see clock.py).
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from retrainer.statistics.sums import ArmSums
 
 Line = Mapping[str, Any]
 
+_DAY = 86_400
+
 UNSEEN_SECONDS = 10
 """A disturbance may be as much older than the look that found it."""
 
@@ -37,12 +41,14 @@ class State:
     """An experiment after some lines; times are seconds since the epoch, weights per cent.
 
     `applied` is None while the announced `weight` is not known to be effective. `following` is the number
-    of the first window not yet counted, `last` the last one that was (as its line says).
+    of the first window not yet counted, `last` the last one that was (as its line says). `at` is the time of the last
+    line. `pace` is the mean number of units with an outcome per window, over a day's windows at most. `revisions` are
+    what answered in the arms at the first weight, where the provider of traffic tells.
     """
 
+    at: float = 0.0
     step: int = 0
     weight: int = 0
-    announced: float = 0.0
     applied: float | None = None
     origin: int | None = None
     stretches: tuple[Stretch, ...] = ()
@@ -50,9 +56,15 @@ class State:
     count: int = 0
     split: Split = Split()
     metrics: Mapping[str, MetricState] = field(default_factory=dict)
+    pace: float = 0.0
+    revisions: Mapping[str, str] = field(default_factory=dict)
     last: Mapping[str, Any] | None = None
     awaiting: str | None = None
     decision: Mapping[str, Any] | None = None
+
+    def units(self, config: ExperimentConfig) -> int:
+        """Units with an outcome that were counted, both arms."""
+        return self.metrics.get(config.units_metric, MetricState()).units
 
 
 def advance(config: ExperimentConfig, state: State, line: Line) -> State:
@@ -60,7 +72,7 @@ def advance(config: ExperimentConfig, state: State, line: Line) -> State:
     if state.decision is not None:
         raise AlteredLedger("a line follows the decision")
     try:
-        return _ADVANCE[line["kind"]](config, state, line)
+        return replace(_ADVANCE[line["kind"]](config, state, line), at=max(state.at, seconds(line["at"])))
     except AlteredLedger:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -83,7 +95,6 @@ def _weight(config: ExperimentConfig, state: State, line: Line) -> State:
         state,
         weight=int(line["weightPercent"]),
         step=int(line["step"]),
-        announced=at,
         applied=None,
         stretches=_closed(config, state, at),
     )
@@ -91,11 +102,11 @@ def _weight(config: ExperimentConfig, state: State, line: Line) -> State:
 
 def _applied(config: ExperimentConfig, state: State, line: Line) -> State:
     at = seconds(line["at"])
-    state = replace(state, applied=at)
+    state = replace(state, applied=at, revisions=state.revisions or dict(line.get("revisions") or {}))
     if state.weight == 0:
         return state
-    origin = origin_after(at) if state.origin is None else state.origin
-    first = max(first_window_after(at, origin, config.window_seconds), state.following)
+    origin = origin_after(at, config.settle_seconds) if state.origin is None else state.origin
+    first = max(first_window_after(at, config.settle_seconds, origin, config.window_seconds), state.following)
     return replace(state, origin=origin, stretches=(*state.stretches, Stretch(state.weight, at, first)))
 
 
@@ -127,7 +138,9 @@ def _window(config: ExperimentConfig, state: State, line: Line) -> State:
         plan.name: fold(plan, state.metrics.get(plan.name, MetricState()), weight / 100, *arms[plan.name])
         for plan in config.metrics
     }
-    candidate, baseline = (arm.exposures for arm in arms[config.primary.name])
+    counted = arms[config.units_metric]
+    candidate, baseline = (arm.exposures for arm in counted)
+    units = metrics[config.units_metric].units - state.units(config)
     return replace(
         state,
         following=number + 1,
@@ -135,6 +148,7 @@ def _window(config: ExperimentConfig, state: State, line: Line) -> State:
         stretches=_due_stretches(state.stretches, number + 1),
         split=state.split.add(weight, candidate, candidate + baseline),
         metrics=metrics,
+        pace=state.pace + (units - state.pace) / min(state.count + 1, max(1, _DAY // config.window_seconds)),
         last={
             "number": number,
             "start": line["start"],
@@ -168,9 +182,9 @@ _ADVANCE = {
 def to_json(state: State) -> dict[str, Any]:
     """The whole state as plain JSON; it survives the round trip bit for bit."""
     return {
+        "at": state.at,
         "step": state.step,
         "weight": state.weight,
-        "announced": state.announced,
         "applied": state.applied,
         "origin": state.origin,
         "stretches": [[s.weight, s.applied, s.first, s.end] for s in state.stretches],
@@ -178,6 +192,8 @@ def to_json(state: State) -> dict[str, Any]:
         "count": state.count,
         "split": state.split.to_json(),
         "metrics": {name: state_to_json(m) for name, m in state.metrics.items()},
+        "pace": state.pace,
+        "revisions": dict(state.revisions),
         "last": state.last,
         "awaiting": state.awaiting,
         "decision": state.decision,
@@ -188,9 +204,9 @@ def from_json(data: Mapping[str, Any]) -> State:
     """Inverse of `to_json`; raises AlteredLedger for anything else."""
     try:
         return State(
+            at=data["at"],
             step=data["step"],
             weight=data["weight"],
-            announced=data["announced"],
             applied=data["applied"],
             origin=data["origin"],
             stretches=tuple(Stretch(*row) for row in data["stretches"]),
@@ -198,6 +214,8 @@ def from_json(data: Mapping[str, Any]) -> State:
             count=data["count"],
             split=Split.from_json(data["split"]),
             metrics={name: state_from_json(m) for name, m in data["metrics"].items()},
+            pace=data["pace"],
+            revisions=dict(data["revisions"]),
             last=data["last"],
             awaiting=data["awaiting"],
             decision=data["decision"],

@@ -1,8 +1,9 @@
 """Window arithmetic: numbered stretches of time in which the candidate's weight was constant.
 
 Times are whole seconds since the epoch wherever windows begin or end; `Stretch` is a run of windows at one
-weight. A window that overlaps a change of weight, from its announcement until it is known to be effective, is
-transitional: it belongs to no stretch, and its number is skipped.
+weight. A window that overlaps a change of weight, from its announcement until it is known to be effective and has
+settled (gateways move the split up to 0.3 s after they report it, applications when they next read their ConfigMap),
+is transitional: it belongs to no stretch, and its number is skipped.
 """
 
 from __future__ import annotations
@@ -10,9 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-SETTLE_SECONDS = 1
-"""Gateways move the split up to 0.3 s after they report it."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,14 @@ class Window:
     applied: float
 
 
-def origin_after(applied: float) -> int:
+def origin_after(applied: float, settle_seconds: int) -> int:
     """Start of window 0, from the time the first weight was effective."""
-    return math.ceil(applied + SETTLE_SECONDS)
+    return math.ceil(applied + settle_seconds)
 
 
-def first_window_after(applied: float, origin: int, window_seconds: int) -> int:
-    """First window that lies wholly after a weight became effective."""
-    return max(0, math.ceil((math.ceil(applied + SETTLE_SECONDS) - origin) / window_seconds))
+def first_window_after(applied: float, settle_seconds: int, origin: int, window_seconds: int) -> int:
+    """First window that lies wholly after a weight became effective and has settled."""
+    return max(0, math.ceil((math.ceil(applied + settle_seconds) - origin) / window_seconds))
 
 
 def end_before(moment: float, origin: int, window_seconds: int) -> int:

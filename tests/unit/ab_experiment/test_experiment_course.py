@@ -296,7 +296,7 @@ def test_a_weight_counts_as_effective_only_once_the_status_bears_it():
 
 def test_a_window_that_is_not_ripe_is_not_counted_even_if_it_was_read():
     world = ran(World(), 9)
-    unripe = world._read(world.now.timestamp() - 5, world.now.timestamp())
+    unripe = world.read(world.now.timestamp() - 5, world.now.timestamp())
     seen = replace(world.look(), readings={0: unripe})
     plan = decide(seen, world.now)
     assert plan.status["windows"] == {"count": 0}

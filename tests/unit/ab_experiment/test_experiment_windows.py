@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrainer.ab_experiment.windows import (
-    SETTLE_SECONDS,
     Stretch,
     Window,
     end_before,
@@ -21,8 +20,10 @@ MOMENT = st.floats(1_700_000_000, 1_900_000_000)
 
 
 def test_windows_begin_on_a_whole_second_after_the_split_has_settled():
-    assert origin_after(100.25) == 102
-    assert origin_after(100.0) == 101
+    assert origin_after(100.25, 1) == 102
+    assert origin_after(100.0, 1) == 101
+    assert origin_after(100.25, 90) == 191
+    assert origin_after(100.25, 0) == 101
 
 
 def test_windows_are_numbered_without_gaps_while_the_weight_is_constant():
@@ -54,23 +55,23 @@ def test_a_disturbance_before_the_first_window_leaves_none():
 
 
 @settings(deadline=None)
-@given(MOMENT, st.floats(0, 500), st.floats(0, 100), st.integers(5, 600))
-def test_no_counted_window_overlaps_a_change_of_weight(applied, until_announced, until_applied, length):
-    origin = origin_after(applied)
+@given(MOMENT, st.floats(0, 500), st.floats(0, 100), st.integers(5, 600), st.integers(0, 100))
+def test_no_counted_window_overlaps_a_change_of_weight(applied, until_announced, until_applied, length, settle):
+    origin = origin_after(applied, settle)
     announced = applied + until_announced
     effective = announced + until_applied
     last = end_before(announced, origin, length)
-    first = first_window_after(effective, origin, length)
+    first = first_window_after(effective, settle, origin, length)
     if last > 0:
         assert origin + last * length <= announced
-    assert origin + first * length >= effective + SETTLE_SECONDS - 1e-3
+    assert origin + first * length >= effective + settle - 1e-3
     assert first >= last
 
 
 @settings(deadline=None)
 @given(MOMENT, st.floats(0, 500), st.integers(5, 600))
 def test_at_most_two_windows_are_lost_to_a_change_that_takes_less_than_one(applied, until_announced, length):
-    origin = origin_after(applied)
+    origin = origin_after(applied, 1)
     announced = origin + until_announced
     effective = announced + 0.5
-    assert first_window_after(effective, origin, length) - end_before(announced, origin, length) <= 2
+    assert first_window_after(effective, 1, origin, length) - end_before(announced, origin, length) <= 2

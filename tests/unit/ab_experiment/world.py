@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
-import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from retrainer.ab_experiment.children import backends, ledger_name
+from unit.ab_experiment.experiment_people import People
+
+from retrainer.ab_experiment.children import ledger_name, routing_for
 from retrainer.ab_experiment.counting import due_windows
 from retrainer.ab_experiment.decide import decide
 from retrainer.ab_experiment.input import ArmOutcomes, ExperimentInput, Readiness
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.traffic import ParentRef
-from retrainer.plan import Event, Plan
+from retrainer.plan import Event, Plan, Ref
 from retrainer.routing import httproute
-from retrainer.statistics.sums import ArmSums, binary
+from retrainer.routing.httproute import Backend
+from retrainer.routing.provider import Routing
 
 START = datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=UTC)
 PARENT = ParentRef(name="public")
@@ -24,6 +26,10 @@ PARENT = ParentRef(name="public")
 
 class Killed(Exception):
     """The operator was killed between two API writes."""
+
+
+class Conflicts(Exception):
+    """Somebody else wrote the object in the meantime."""
 
 
 def spec(**overrides: Any) -> dict[str, Any]:
@@ -62,7 +68,10 @@ def spec(**overrides: Any) -> dict[str, Any]:
     return {**base, **overrides}
 
 
+POLICY = {"policyRef": {"name": "tutor"}}
 STANDALONE = {"httpRoute": {"name": "tutor", "parentRefs": [{"name": "public"}]}}
+PUBLISHED = {"configMap": {"name": "tutor-assignment"}}
+ISTIO = {"virtualService": {"name": "tutor", "hosts": ["tutor.example.com"]}}
 
 
 @dataclass
@@ -80,6 +89,11 @@ class World:
     baseline: Readiness = Readiness(True)
     candidate: Readiness = Readiness(True)
     source_down: bool = False
+    clock_ahead: float | None = None
+    """What the API server's answers tell of our clock."""
+    clock_wrong: float = 0.0
+    """What our clock is ahead of the time, in seconds."""
+    people: People | None = None
     writes: int = 0
     kill_before_write: int | None = None
 
@@ -87,13 +101,13 @@ class World:
         meta = {"name": "tutor-4", "namespace": "ml", "uid": "uid-1", "generation": 1, "resourceVersion": "1"}
         self.experiment: dict[str, Any] = {"metadata": meta, "spec": self.spec}
         self.ledger: dict[str, Any] | None = None
-        self.route: dict[str, Any] | None = None
+        self.objects: dict[Ref, dict[str, Any]] = {}
         self.version = 1
         self.events: list[Event] = []
-        self.votes: list[tuple[float, bool, int | None]] = []
-        self.rng = random.Random(self.seed)
-        self.policy_wrote = START
         self.applied_routes: list[int] = []
+        if self.people is None:
+            rates = (self.baseline_rate, self.candidate_rate)
+            self.people = People(self.seed, rates, self.missing_share, self.split_odds)
 
     # --- the operator -------------------------------------------------------------------------------------
 
@@ -105,24 +119,39 @@ class World:
     def status(self) -> dict[str, Any]:
         return self.experiment.get("status") or {}
 
+    @property
+    def routing(self) -> Routing:
+        return routing_for(self.experiment, self.parsed, (PARENT,))
+
+    @property
+    def clock(self) -> datetime:
+        """What the operator's clock says."""
+        return self.now + timedelta(seconds=self.clock_wrong)
+
     def look(self) -> ExperimentInput:
-        windows = due_windows(self.experiment, self.ledger, self.now)
-        readings = {} if self.source_down else {w.number: self._read(w.start, w.end) for w in windows}
+        windows = due_windows(self.experiment, self.ledger, self.clock, self.clock_ahead)
+        readings = {} if self.source_down else {w.number: self.read(w.start, w.end) for w in windows}
         return ExperimentInput(
             obj=copy.deepcopy(self.experiment),
             ledger=copy.deepcopy(self.ledger),
             baseline=self.baseline,
             candidate=self.candidate,
-            route=copy.deepcopy(self.route),
+            routed={ref: copy.deepcopy(self.objects.get(ref)) for ref in self.routing.refs},
             parent_refs=(PARENT,),
-            rates={"likes": 0.7, "dislikes": 0.3},
+            rates={"likes": 0.7, "dislikes": 0.3, "errors": 0.05},
             readings=readings,
             source_problem="the source does not answer" if self.source_down and windows else None,
+            clock_ahead=self.clock_ahead,
         )
 
     def pass_once(self) -> Plan:
         """Observe, decide, carry out in the order of `kube.carry_out`; raises Killed where that was asked for."""
-        plan = decide(self.look(), self.now)
+        plan = decide(self.look(), self.clock)
+        self.carry_out(plan)
+        return plan
+
+    def carry_out(self, plan: Plan) -> None:
+        """The writes of a plan, one after the other."""
         status_now = [lambda: self._put_status(plan.status)] if plan.status != self.experiment.get("status") else []
         writes: list[Any] = [
             *(status_now if plan.status_first else []),
@@ -130,6 +159,7 @@ class World:
             *(lambda o=o: self._apply_route(o) for o in plan.applies),
             *(lambda o=o: self._replace_ledger(o) for o in plan.replaces),
             *([] if plan.status_first else status_now),
+            *(lambda r=r, p=p: self._merge(r, p) for r, p in plan.merges),
         ]
         for write in writes:
             if self.writes == self.kill_before_write:
@@ -138,7 +168,6 @@ class World:
             self.writes += 1
             write()
         self.events += plan.events
-        return plan
 
     def _next_version(self) -> str:
         self.version += 1
@@ -158,32 +187,60 @@ class World:
             self.ledger["metadata"]["resourceVersion"] = self._next_version()
 
     def _replace_ledger(self, obj: dict[str, Any]) -> None:
-        assert self.ledger is not None
-        assert obj["metadata"]["resourceVersion"] == self.ledger["metadata"]["resourceVersion"]
+        if self.ledger is None or obj["metadata"]["resourceVersion"] != self.ledger["metadata"]["resourceVersion"]:
+            raise Conflicts
         self.ledger = copy.deepcopy(obj)
         self.ledger["metadata"]["resourceVersion"] = self._next_version()
 
     def _apply_route(self, obj: dict[str, Any]) -> None:
-        generation = 1 if self.route is None else self.route["metadata"]["generation"] + 1
-        self.route = copy.deepcopy(obj)
-        self.route["metadata"]["generation"] = generation
+        self._put(obj)
         self.applied_routes.append(self.routed_weight)
+
+    def _merge(self, ref: Ref, patch: dict[str, Any]) -> None:
+        service = self.objects[ref]
+        assert patch["metadata"]["uid"] == service["metadata"]["uid"]
+        service["spec"]["predictor"].update(patch["spec"]["predictor"])
+        self.applied_routes.append(service["spec"]["predictor"]["canaryTrafficPercent"])
+
+    def _put(self, obj: dict[str, Any]) -> None:
+        meta = obj["metadata"]
+        ref = Ref(obj["apiVersion"], obj["kind"], "ml", meta["name"])
+        before = self.objects.get(ref)
+        self.objects[ref] = copy.deepcopy(obj)
+        self.objects[ref]["metadata"]["generation"] = 1 if before is None else before["metadata"]["generation"] + 1
 
     # --- policy, gateway, people --------------------------------------------------------------------------
 
     @property
+    def route(self) -> dict[str, Any] | None:
+        return self.objects.get(Ref(httproute.API_VERSION, httproute.KIND, "ml", "tutor"))
+
+    @route.setter
+    def route(self, obj: dict[str, Any]) -> None:
+        self.objects[Ref(httproute.API_VERSION, httproute.KIND, "ml", "tutor")] = obj
+
+    @property
     def routed_weight(self) -> int:
-        """What the route really sends to the candidate."""
-        refs = self.route["spec"]["rules"][0]["backendRefs"] if self.route else []
-        return sum(ref["weight"] for ref in refs if ref["name"] == "tutor-r4")
+        """What really goes to the candidate."""
+        for obj in self.objects.values():
+            if obj["kind"] == "HTTPRoute":
+                refs = obj["spec"]["rules"][-1]["backendRefs"]
+                return sum(ref["weight"] for ref in refs if ref["name"] == "tutor-r4")
+            if obj["kind"] == "VirtualService":
+                routes = obj["spec"]["http"][-1]["route"]
+                return sum(r["weight"] for r in routes if r["destination"]["host"] == "tutor-r4")
+            if obj["kind"] == "ConfigMap":
+                return int(obj["data"]["weightPercent"])
+        return 0
 
     def policy_writes_route(self) -> None:
         """In a policy: its route follows the status of the experiment."""
         weight = self.status.get("weightPercent") or 0
         if self.route is None or self.routed_weight != weight:
-            generation = 1 if self.route is None else self.route["metadata"]["generation"] + 1
-            self.route = httproute.build("tutor", "ml", parent_refs=(PARENT,), backends=backends(self.parsed, weight))
-            self.route["metadata"]["generation"] = generation
+            baseline = Backend("tutor-r3", 8080, 100 - weight, "baseline")
+            backends = [baseline, Backend("tutor-r4", 8080, weight, "candidate")]
+            by_header = self.parsed.assignment is not None and self.parsed.assignment.unit == "User"
+            self._put(httproute.build("tutor", "ml", parent_refs=(PARENT,), backends=backends, by_header=by_header))
 
     def gateway_accepts(self) -> None:
         if self.route is not None:
@@ -195,27 +252,15 @@ class World:
 
     def wait(self, seconds: float) -> None:
         """People send requests and vote; the gateway splits them by the route as it is."""
-        step = 1 / self.requests_per_second
-        moment, end = self.now.timestamp(), self.now.timestamp() + seconds
-        share = self.routed_weight / 100
-        odds = self.split_odds * share / (1 - share) if share < 1 else 1e9
-        while moment < end:
-            candidate = self.rng.random() < odds / (1 + odds)
-            rate = self.candidate_rate if candidate else self.baseline_rate
-            vote = None if self.rng.random() < self.missing_share else int(self.rng.random() < rate)
-            self.votes.append((moment, candidate, vote))
-            moment += step
+        assert self.people is not None
+        start = self.now.timestamp()
+        self.people.votes = (self.baseline_rate, self.candidate_rate)
+        self.people.send(start, start + seconds, self.requests_per_second, self.routed_weight)
         self.now += timedelta(seconds=seconds)
 
-    def _read(self, start: float, end: float) -> dict[str, ArmOutcomes]:
-        def sums(candidate: bool, value: int) -> ArmSums:
-            votes = [v for t, c, v in self.votes if start <= t < end and c is candidate]
-            given = [v for v in votes if v is not None]
-            return binary(sum(v == value for v in given), len(given), len(votes) - len(given))
-
-        return {
-            name: ArmOutcomes(sums(True, value), sums(False, value)) for name, value in (("likes", 1), ("dislikes", 0))
-        }
+    def read(self, start: float, end: float) -> dict[str, ArmOutcomes]:
+        assert self.people is not None
+        return self.people.read(self.parsed, start, end)
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -242,9 +287,6 @@ class World:
 
     def condition(self, type_: str) -> dict[str, Any]:
         return next(c for c in self.status["conditions"] if c["type"] == type_)
-
-    def with_spec(self, **overrides: Any) -> World:
-        return replace(self, spec=spec(**overrides))
 
     @property
     def ledger_key(self) -> str:
