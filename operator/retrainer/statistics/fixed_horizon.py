@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from retrainer.statistics.sums import ArmSums
+
+
+@dataclass(frozen=True)
+class Welch:
+    """Welch's test: statistic, Welch–Satterthwaite degrees of freedom, two-sided p-value."""
+
+    t: float
+    degrees: float
+    p_value: float
 
 
 def pooled_z(candidate: ArmSums, baseline: ArmSums) -> float:
@@ -15,6 +25,24 @@ def pooled_z(candidate: ArmSums, baseline: ArmSums) -> float:
     variance = rate * (1 - rate) * (1 / candidate.n + 1 / baseline.n)
     difference = candidate.total / candidate.n - baseline.total / baseline.n
     return difference / math.sqrt(variance) if variance > 0 else 0.0
+
+
+def welch(candidate: ArmSums, baseline: ArmSums) -> Welch:
+    """Difference of two means with unequal variances (Welch, "The generalization of 'Student's' problem when
+    several different population variances are involved", 1947, equation 28 for the degrees of freedom).
+
+    Raises ValueError unless both arms have two units and one of them some variance.
+    """
+    if min(candidate.n, baseline.n) < 2:
+        raise ValueError("candidate and baseline need at least two units each")
+    parts = [arm.squares_about_mean / (arm.n - 1) / arm.n for arm in (candidate, baseline)]
+    if not sum(parts) > 0:
+        raise ValueError("candidate and baseline have no variance")
+    from scipy.special import stdtr
+
+    t = (candidate.total / candidate.n - baseline.total / baseline.n) / math.sqrt(sum(parts))
+    degrees = sum(parts) ** 2 / (parts[0] ** 2 / (candidate.n - 1) + parts[1] ** 2 / (baseline.n - 1))
+    return Welch(t, degrees, float(2 * stdtr(degrees, -abs(t))))
 
 
 def chi_squared_split(candidate: int, baseline: int, weight: float) -> tuple[float, float]:

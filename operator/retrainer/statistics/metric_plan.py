@@ -90,7 +90,7 @@ class MetricPlan:
         0 where nothing can be said (`Unbounded` with an unknown variance): such a metric does not decide the
         length that is planned.
         """
-        return self._fixed_horizon_units * power.ENGINE_FACTOR
+        return self._fixed_horizon_units * power.ENGINE_FACTORS[self.scale]
 
     @property
     def _fixed_horizon_units(self) -> float:
