@@ -36,6 +36,9 @@ class Settings:
     """RETRAINER_SOURCE_TIMEOUT_SECONDS: hard limit of one read of a source; 30 if unset."""
     resync_seconds: float
     """RETRAINER_RESYNC_SECONDS: every object is looked at this often without any event; 300 if unset."""
+    allow_loopback: bool
+    """RETRAINER_ALLOW_LOOPBACK: `true` where Prometheus without a token may be on this machine itself, as on a
+    developer's; in a cluster that would be the operator's own pod."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -55,6 +58,7 @@ class Settings:
             health_port=int(_number(environment, "RETRAINER_HEALTH_PORT", 8080, minimum=0)),
             source_timeout_seconds=_number(environment, "RETRAINER_SOURCE_TIMEOUT_SECONDS", 30, minimum=0.1),
             resync_seconds=_number(environment, "RETRAINER_RESYNC_SECONDS", 300, minimum=1),
+            allow_loopback=_truth(environment, "RETRAINER_ALLOW_LOOPBACK"),
         )
 
 
@@ -63,6 +67,13 @@ def _own_namespace(environment: Mapping[str, str]) -> str:
         return environment["POD_NAMESPACE"]
     mounted = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
     return mounted.read_text(encoding="utf-8").strip() if mounted.exists() else "default"
+
+
+def _truth(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "") or "false"
+    if text not in ("true", "false"):
+        raise ValueError(f"{name} must be true or false, not {text!r}")
+    return text == "true"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, minimum: float) -> float:

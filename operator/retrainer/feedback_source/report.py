@@ -6,8 +6,9 @@ import math
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec
+from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, Signal
 from retrainer.conditions import timestamp, truncate
+from retrainer.feedback.polarity import has_polarity
 from retrainer.feedback.summaries import Counts, Totals
 
 _DAYS = 30
@@ -20,7 +21,7 @@ def counted(spec: FeedbackSourceSpec, totals: Totals) -> dict[str, Any]:
     """summary, signals, daily, segments and quarantine; parts without content are left out."""
     report: dict[str, Any] = {
         "summary": _summary(totals),
-        "signals": [_signal(signal.name, totals.signals.get(signal.name, Counts())) for signal in spec.signals],
+        "signals": [_signal(signal, totals.signals.get(signal.name, Counts())) for signal in spec.signals],
         "daily": [_day(day, totals.days[day]) for day in sorted(totals.days)[-_DAYS:]],
         "segments": _segments(totals),
         "quarantine": _quarantine(totals),
@@ -50,15 +51,15 @@ def _time(microseconds: int) -> str:
     return timestamp(datetime.fromtimestamp(microseconds // 1_000_000, UTC))
 
 
-def _signal(name: str, counts: Counts) -> dict[str, Any]:
+def _signal(signal: Signal, counts: Counts) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "name": name,
+        "name": signal.name,
         "total": counts.total,
         "positive": counts.positive,
         "neutral": counts.neutral,
         "negative": counts.negative,
     }
-    if counts.rate is not None:
+    if counts.rate is not None and has_polarity(signal.model_dump(by_alias=True, exclude_none=True)):
         entry["positiveRate"] = f"{counts.rate:.3f}"
     return entry
 

@@ -44,8 +44,9 @@ def _signals_exist(draft: Draft) -> Draft:
         if wanted is not None and not signal_sources(wanted.signal, names, draft.input.sources):
             draft = draft.trouble(
                 PolicyReason.INVALID,
-                f"trigger {trigger.name}: positiveRate.signal {wanted.signal} is no thumbs signal of any "
-                "FeedbackSource in spec.sourceRefs",
+                f"trigger {trigger.name}: positiveRate.signal {wanted.signal} is no signal with approval and "
+                "disapproval (thumbs, or a rating with positiveFrom and negativeUpTo) of any FeedbackSource in "
+                "spec.sourceRefs",
             )
         elif wanted is not None:
             draft = _models_are_named(draft, trigger.name, signal_sources(wanted.signal, names, draft.input.sources))

@@ -15,6 +15,7 @@ from retrainer.api.v1alpha1.retrain_policy import (
     RevisionState,
     Trigger,
 )
+from retrainer.feedback.polarity import has_polarity
 from retrainer.plan import Object, Ref
 from retrainer.requests import pending_request
 from retrainer.retrain_policy import children
@@ -82,7 +83,7 @@ def signal_sources(signal: str, names: tuple[str, ...], sources: Mapping[str, Ob
     return tuple(
         name
         for name in names
-        if any(s["name"] == signal and "thumbs" in s for s in sources[name]["spec"].get("signals", ()))
+        if any(s["name"] == signal and has_polarity(s) for s in sources[name]["spec"].get("signals", ()))
     )
 
 

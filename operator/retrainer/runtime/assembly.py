@@ -42,7 +42,9 @@ class Assembly:
         may_write: Callable[[], Awaitable[None]],
     ) -> None:
         self._wiring: Wiring | None = None
-        loader = SourceLoader(client, cache, settings.data_root, settings.source_timeout_seconds)
+        loader = SourceLoader(
+            client, cache, settings.data_root, settings.source_timeout_seconds, loopback=settings.allow_loopback
+        )
         self.readings = Readings(loader.load, self._wake, settings.source_timeout_seconds)
         around = Surroundings(client, cache, may_write)
         image = settings.trainer_image

@@ -47,11 +47,13 @@ def test_every_variable_takes_effect() -> None:
         RETRAINER_HEALTH_PORT="0",
         RETRAINER_SOURCE_TIMEOUT_SECONDS="2.5",
         RETRAINER_RESYNC_SECONDS="60",
+        RETRAINER_ALLOW_LOOPBACK="true",
     )
     assert (settings.lease_namespace, settings.lease_name, settings.lease_seconds) == ("system", "one", 4)
     assert (settings.data_root, settings.trainer_image) == (Path("/data"), "trainer:1")
     assert (settings.bind_address, settings.health_port) == ("127.0.0.1", 0)
     assert (settings.source_timeout_seconds, settings.resync_seconds) == (2.5, 60.0)
+    assert settings.allow_loopback and not read(POD_NAMESPACE="n").allow_loopback
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
@@ -73,6 +75,7 @@ def test_without_a_pod_name_two_processes_of_one_machine_are_told_apart() -> Non
         ("SOURCE_TIMEOUT_SECONDS", "0", "must be at least 0.1"),
         ("RESYNC_SECONDS", "inf", "must be a number, not 'inf'"),
         ("RESYNC_SECONDS", "0", "must be at least 1"),
+        ("ALLOW_LOOPBACK", "yes", "must be true or false, not 'yes'"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(variable: str, value: str, words: str) -> None:
