@@ -9,6 +9,7 @@ windows begins, nothing is promoted, and time does not end it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,8 +33,8 @@ class Moment:
 
 def moment(now: float, ahead: float | None, last: float = 0.0) -> Moment:
     """The time when our clock says `now`, which is `ahead` seconds ahead of the API server's (None: not known), and
-    the ledger's last line was written at `last`."""
-    clocks = [now] if ahead is None else [now, now - ahead]
+    the ledger's last line was written at `last`. It is to the millisecond, as lines are."""
+    clocks = [math.floor(clock * 1000) / 1000 for clock in ([now] if ahead is None else [now, now - ahead])]
     believed = [clock for clock in clocks if clock >= last - STEPPED_BACK_SECONDS]
     at = max(min(believed, default=last), last)
     if ahead is not None and abs(ahead) > TOLERANCE_SECONDS:

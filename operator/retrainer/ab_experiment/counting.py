@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Any
 
 from retrainer.ab_experiment import words
 from retrainer.ab_experiment.clock import moment
 from retrainer.ab_experiment.input import Reading
-from retrainer.ab_experiment.ledger import Ledger, load
+from retrainer.ab_experiment.ledger import Ledger, append_judged, load
 from retrainer.ab_experiment.rules import Outcome, Situation, evaluate
 from retrainer.ab_experiment.state import State, advance, iso, seconds
 from retrainer.ab_experiment.windows import Window, uncounted
@@ -44,15 +45,26 @@ class Circumstances:
 def due_windows(
     obj: Object, ledger: Object | None, now: datetime, clock_ahead: float | None = None
 ) -> tuple[Window, ...]:
-    """The windows to read now, in order; none before the start, after the end or with a damaged ledger or spec."""
-    if ledger is None or (obj.get("status") or {}).get("decision"):
+    """The windows to read now, in order; none before the start, after the end or with a damaged ledger or spec.
+
+    After a verdict that the ledger lacks, those that led to it: see completing.py.
+    """
+    if ledger is None:
         return ()
     try:
         loaded = load(ledger, ABExperimentSpec.model_validate(obj["spec"]))
     except ValueError:  # `decide` says what is wrong
         return ()
+    if (obj.get("status") or {}).get("decision"):
+        return tuple(islice(pending(loaded), uncounted_of_verdict(obj, loaded)))
     at = moment(now.timestamp(), clock_ahead, loaded.state.at).at
     return tuple(islice(takewhile(lambda w: is_due(loaded, w, at), pending(loaded)), WINDOWS_PER_PASS))
+
+
+def uncounted_of_verdict(obj: Object, ledger: Ledger) -> int:
+    """How many windows the verdict on the status was based on that the ledger lacks."""
+    counted = int(((obj.get("status") or {}).get("windows") or {}).get("count", 0))
+    return max(0, min(counted - ledger.state.count, WINDOWS_PER_PASS))
 
 
 def is_due(ledger: Ledger, window: Window, now: float) -> bool:
@@ -77,7 +89,11 @@ def seconds_to_next_window(ledger: Ledger, now: float) -> float | None:
 def findings(ledger: Ledger, state: State | None = None) -> dict[str, Finding]:
     """What is known of each metric, the primary first."""
     metrics = (state or ledger.state).metrics
-    return {m.name: find(m, metrics.get(m.name, MetricState())) for m in ledger.config.metrics}
+    return {m.name: _found(m, metrics.get(m.name, MetricState())) for m in ledger.config.metrics}
+
+
+_found = lru_cache(maxsize=64)(find)
+"""A pass asks several times, mostly about windows that were counted long before."""
 
 
 def effects_in_words(ledger: Ledger, known_only: bool = False) -> list[str]:
@@ -128,11 +144,26 @@ def units_needed(ledger: Ledger, state: State | None = None) -> int:
     return ledger.config.units_for(known)
 
 
+def count_window(
+    ledger: Ledger, window: Window, reading: Reading, around: Circumstances
+) -> tuple[Ledger, Outcome]:
+    """The ledger with the line that counts a window, and what the rules say with it."""
+    sums = _sums(window, reading, around)
+    after = append_judged(ledger, sums, lambda state: _comment(ledger, around, state))
+    return after, judge(after, around)
+
+
 def window_line(
     ledger: Ledger, window: Window, reading: Reading, around: Circumstances
 ) -> tuple[dict[str, Any], Outcome]:
-    """The line that counts a window, and what the rules say with it; the rest of the line is for people."""
-    line: dict[str, Any] = {
+    """The line that counts a window, without its place in the chain, and what the rules say with it."""
+    sums = _sums(window, reading, around)
+    state = advance(ledger.config, ledger.state, json.loads(json.dumps(sums)))
+    return {**sums, **_comment(ledger, around, state)}, judge(ledger, around, state)
+
+
+def _sums(window: Window, reading: Reading, around: Circumstances) -> dict[str, Any]:
+    return {
         "kind": "window",
         "at": iso(around.now),
         "window": window.number,
@@ -144,14 +175,18 @@ def window_line(
             name: {"candidate": arms.candidate.to_json(), "baseline": arms.baseline.to_json()}
             for name, arms in reading.items()
         },
+    }
+
+
+def _comment(ledger: Ledger, around: Circumstances, state: State) -> dict[str, Any]:
+    """What a window's line says beside its sums: the evidence with it, and what the rules made of that."""
+    outcome = judge(ledger, around, state)
+    return {
+        "effects": [_effect(name, finding) for name, finding in findings(ledger, state).items()],
+        "sampleRatio": words.e_value(state.split.log_evidence()),
+        "rule": {"action": outcome.action, "reason": str(outcome.reason)},
         **around.to_json(),
     }
-    state = advance(ledger.config, ledger.state, json.loads(json.dumps(line)))
-    outcome = judge(ledger, around, state)
-    line["effects"] = [_effect(name, finding) for name, finding in findings(ledger, state).items()]
-    line["sampleRatio"] = words.e_value(state.split.log_evidence())
-    line["rule"] = {"action": outcome.action, "reason": str(outcome.reason)}
-    return line, outcome
 
 
 def _effect(name: str, finding: Finding) -> dict[str, Any]:

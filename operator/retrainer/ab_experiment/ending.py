@@ -9,10 +9,9 @@ from typing import Literal
 
 from retrainer.ab_experiment import running
 from retrainer.ab_experiment.children import ledger_object, routing_for
+from retrainer.ab_experiment.completing import completed, is_complete
 from retrainer.ab_experiment.input import ExperimentInput
-from retrainer.ab_experiment.ledger import append, load
 from retrainer.ab_experiment.report import Stated, awaiting_decision, decided, route_applied
-from retrainer.ab_experiment.state import AlteredLedger, iso
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
 from retrainer.conditions import get_condition, is_true, set_condition, set_settled, timestamp
@@ -39,13 +38,15 @@ def keep(seen: ExperimentInput, spec: ABExperimentSpec, now: datetime) -> Plan:
         stated.append(route_applied(route, weight, route.carries(weight), None))
     _state(status, seen, stated, now)
     change = NOTHING if handed_back else routing.change(seen.routed, weight)
+    longer = completed(seen, spec)
+    at_work = (routing.standalone and not handed_back) or not is_complete(seen, spec)
     return Plan(
         status=status,
         applies=change.applies,
-        replaces=_completed_ledger(seen, spec, decision),
+        replaces=() if longer is None else (ledger_object(seen.obj, longer, seen.ledger),),
         merges=change.merges,
         events=_after_the_end(seen),
-        requeue_after=KEEP_SECONDS if routing.standalone and not handed_back else None,
+        requeue_after=KEEP_SECONDS if at_work else None,
     )
 
 
@@ -113,25 +114,6 @@ def _end(
     told = Event(verdict, message, "Normal" if verdict == "PromoteCandidate" else "Warning")
     # What carries the weights is drawn to 100 only by a later pass, which has seen the verdict.
     return _at_zero(seen, spec, Plan(status=status, status_first=True, events=(*events, told), requeue_after=1.0))
-
-
-def _completed_ledger(seen: ExperimentInput, spec: ABExperimentSpec, decision: Object) -> tuple[Object, ...]:
-    """The ledger with the verdict's line, where a crash came between status and ledger; damage is left as it is."""
-    if seen.ledger is None:
-        return ()
-    try:
-        ledger = load(seen.ledger, spec)
-    except AlteredLedger:
-        return ()
-    if ledger.state.decision is not None:
-        return ()
-    line = {
-        "kind": "decision",
-        "at": iso(max(datetime.fromisoformat(decision["time"]).timestamp(), ledger.state.at)),
-        **{key: decision[key] for key in ("verdict", "reason", "message")},
-        "weightPercent": 100 if decision["verdict"] == "PromoteCandidate" else 0,
-    }
-    return (ledger_object(seen.obj, append(ledger, line), seen.ledger),)
 
 
 def _after_the_end(seen: ExperimentInput) -> tuple[Event, ...]:

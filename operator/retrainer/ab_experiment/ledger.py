@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from retrainer.ab_experiment.config import ENGINE, ExperimentConfig, configure, spec_digest, unit_of
@@ -124,7 +124,17 @@ def append(ledger: Ledger, line: Line) -> Ledger:
     where the line cannot follow.
     """
     text = ledger.end.link(line)
-    state = _followed(ledger.config, ledger.state, text)
+    return _with(ledger, text, _followed(ledger.config, ledger.state, text))
+
+
+def append_judged(ledger: Ledger, line: Line, comment: Callable[[State], Line]) -> Ledger:
+    """`append`, where what the line says beside its sums is told by the state that they lead to: the state does not
+    depend on it, and is worked out once."""
+    state = _followed(ledger.config, ledger.state, compact(line))
+    return _with(ledger, ledger.end.link({**line, **comment(state)}), state)
+
+
+def _with(ledger: Ledger, text: str, state: State) -> Ledger:
     ledger = replace(ledger, lines=(*ledger.lines, text), end=ledger.end.after(text), state=state)
     while len(ledger.lines) > KEPT_LINES or (len(ledger.lines) > 1 and sum(map(len, ledger.lines)) > KEPT_BYTES):
         ledger = _fold_oldest(ledger)
@@ -138,6 +148,13 @@ def load(config_map: Object, spec: ABExperimentSpec) -> Ledger:
     missing = [part for part in _PARTS if part not in data]
     if missing:
         raise AlteredLedger(f"its {missing[0]} is missing")
+    return _load(tuple(data[part] for part in _PARTS), spec)
+
+
+@lru_cache(maxsize=8)
+def _load(parts: tuple[str, ...], spec: ABExperimentSpec) -> Ledger:
+    """Remembered, for every pass asks twice, and mostly about a ledger that has not changed since the last one."""
+    data = dict(zip(_PARTS, parts, strict=True))
     _verify_seal(data)
     header = _parsed("header", data["header"])
     if header.get("engine") != ENGINE:

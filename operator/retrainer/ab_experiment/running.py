@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from retrainer.ab_experiment.clock import Moment
-from retrainer.ab_experiment.counting import Circumstances, effects_in_words, is_due, judge, pending, window_line
+from retrainer.ab_experiment.counting import Circumstances, count_window, effects_in_words, is_due, judge, pending
 from retrainer.ab_experiment.input import ExperimentInput
 from retrainer.ab_experiment.ledger import Ledger, append
 from retrainer.ab_experiment.rules import Outcome
@@ -162,14 +162,15 @@ def _count_windows(draft: Draft, scene: Scene) -> Draft:
         reading = scene.seen.readings.get(window.number)
         if reading is None:
             break
-        line, outcome = window_line(draft.ledger, window, reading, around)
-        draft = _obey(_add(draft, line), scene, outcome)
+        ledger, outcome = count_window(draft.ledger, window, reading, around)
+        draft = _obey(replace(draft, ledger=ledger), scene, outcome, around)
     return draft
 
 
 def _judge_now(draft: Draft, scene: Scene) -> Draft:
     """Time alone can decide too: the longest duration is over, the shortest has passed, a pause has ended."""
-    judged = _obey(draft, scene, judge(draft.ledger, _all_circumstances(draft, scene)))
+    around = _all_circumstances(draft, scene)
+    judged = _obey(draft, scene, judge(draft.ledger, around), around)
     if judged.decided or judged.ledger is draft.ledger:
         return judged
     return replace(judged, outcome=judge(judged.ledger, _all_circumstances(judged, scene)))
@@ -192,7 +193,7 @@ def _circumstances(draft: Draft, scene: Scene, obstacle: str | None) -> Circumst
     return Circumstances(scene.moment.at, obstacle, held, clock=scene.moment.doubt)
 
 
-def _obey(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
+def _obey(draft: Draft, scene: Scene, outcome: Outcome, around: Circumstances) -> Draft:
     """Do what the rules say; a draft remembers the last word for its status."""
     draft = replace(draft, outcome=outcome)
     if outcome.action == "NextStep":
@@ -202,11 +203,11 @@ def _obey(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
     if outcome.action == "Inconclusive" and scene.spec.on_inconclusive == "Hold":
         draft = _add(draft, {"kind": "awaiting", "at": scene.at, "reason": outcome.reason.value})
         return _tell(draft, Event("AwaitingDecision", _with_numbers(draft.ledger, outcome), "Warning"))
-    return draft if outcome.action == "Hold" else decide_it(draft, scene, outcome)
+    return draft if outcome.action == "Hold" else decide_it(draft, scene, outcome, around)
 
 
-def decide_it(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
-    """End it, with the evidence at this moment."""
+def decide_it(draft: Draft, scene: Scene, outcome: Outcome, around: Circumstances | None = None) -> Draft:
+    """End it, with the evidence at this moment; `around` is what the rules were told, if they decided."""
     weight = 100 if outcome.action == "PromoteCandidate" else 0
     message = _with_numbers(draft.ledger, outcome)
     line = {
@@ -218,6 +219,7 @@ def decide_it(draft: Draft, scene: Scene, outcome: Outcome) -> Draft:
         "reason": outcome.reason.value,
         "message": message,
         "weightPercent": weight,
+        **({"judged": iso(around.now), **around.to_json()} if around else {}),
     }
     type_: Any = "Normal" if outcome.action == "PromoteCandidate" else "Warning"
     return _tell(replace(_add(draft, line), outcome=outcome), Event(outcome.action, message, type_))

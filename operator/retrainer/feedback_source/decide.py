@@ -6,6 +6,8 @@ import zlib
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, SourceReason
 from retrainer.conditions import (
     Conditions,
@@ -31,11 +33,16 @@ MOST_QUARANTINED = 0.05
 QUIET_SECONDS = 300
 """When only the time of the last look would change, it is written at most this often."""
 RETRY_SECONDS = 30.0
+INVALID = "InvalidConfiguration"
+"""The spec passed the API server, but not our own model of it: another version wrote it, or ours is stricter."""
 
 
 def decide(seen: SourceInput, now: datetime) -> Plan:
     """The status, and the next look; see the reasons in `SourceReason`."""
-    spec = FeedbackSourceSpec.model_validate(seen.obj["spec"])
+    try:
+        spec = FeedbackSourceSpec.model_validate(seen.obj["spec"])
+    except ValidationError as error:
+        return _invalid(seen, _unreadable(error), now)
     before: dict[str, Any] = dict(seen.obj.get("status") or {})
     generation = seen.obj["metadata"].get("generation")
     status = {**before, "observedGeneration": generation}
@@ -59,6 +66,29 @@ def decide(seen: SourceInput, now: datetime) -> Plan:
     if refusal:
         events = (*events, Event("RequestRefused", refusal, "Warning"))
     return Plan(status=_worth_writing(before, status, now), events=events, requeue_after=after)
+
+
+def _invalid(seen: SourceInput, message: str, now: datetime) -> Plan:
+    """Nothing is read until somebody changes the spec; the counts of the last look stay."""
+    before: dict[str, Any] = dict(seen.obj.get("status") or {})
+    generation = seen.obj["metadata"].get("generation")
+    conditions = set_condition(before.get("conditions"), READY, "False", INVALID, message, now, generation)
+    status = {
+        **before,
+        "observedGeneration": generation,
+        "conditions": set_stalled(conditions, INVALID, message, now, generation),
+    }
+    acknowledged = acknowledgement(seen.obj)
+    if acknowledged is not None:
+        status["lastHandledRequest"] = acknowledged
+    return Plan(status=None if status == before else status, events=_events(before, status))
+
+
+def _unreadable(error: ValidationError) -> str:
+    """Which field, and why; never what it says, which may be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    field = ".".join(str(part) for part in ("spec", *first["loc"]))
+    return f"{field}: {first['msg']}; write a spec that this operator understands"
 
 
 def _looks(seen: SourceInput, spec: FeedbackSourceSpec, before: dict[str, Any]) -> bool:

@@ -273,3 +273,22 @@ def test_resuming_reads_again():
     status, _ = after(SourceInput(source(status, suspend=True)))
     status, _ = after(SourceInput(source(status)))
     assert ready(status) == ("Unknown", "Syncing")
+
+
+def test_a_spec_that_the_model_refuses_is_stalled_naming_the_field_and_not_its_value():
+    status, plan = after(SourceInput(source(sqlite={"path": "f.db", "table": "t", "pasword": "hunter2"})))
+    stalled = get_condition(status["conditions"], "Stalled")
+    assert stalled["reason"] == "InvalidConfiguration" and "spec.sqlite.pasword" in stalled["message"]
+    assert "hunter2" not in str(status)
+    assert ready(status) == ("False", "InvalidConfiguration")
+    assert [e.reason for e in plan.events] == ["InvalidConfiguration"]
+    assert plan.requeue_after is None
+
+
+def test_once_the_spec_is_mended_the_source_is_read_again_and_no_longer_stalled():
+    broken, _ = after(SourceInput(source(sqlite={"path": 3, "table": "t"})))
+    mended, _ = after(SourceInput(source(broken, generation=2), read=read()))
+    assert ready(mended) == ("True", "Synced")
+    assert get_condition(mended["conditions"], "Stalled") is None
+    again = decide(SourceInput(source(broken, sqlite={"path": 3, "table": "t"})), NOW)
+    assert again.status is None and again.events == ()
