@@ -1,9 +1,9 @@
 """What counts of events prove: formula 3, its verdicts, and the rate ratio with its interval.
 
 The null "the ratio is at most r₀" is tested by a half-normal mixture above r₀, "at least r₀" by one below it, at
-every node (`events.nodes`). The interval holds the nodes that neither rejects, at the error budget of the verdict
-that each end supports (Worse below, NotWorse above), with ln E interpolated between neighbours. As 1 and
-1 + margin are nodes themselves, it never contradicts the verdict.
+every null of `rate_ratio.nodes`. The interval holds the nulls that neither rejects, at the error budget of the
+verdict that each end supports (Worse below, NotWorse above), with ln E interpolated between neighbours. As 1 and
+1 + margin are nulls themselves, it never contradicts the verdict.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ def find(plan: MetricPlan, state: MetricState) -> Finding:
     """
     import numpy as np
 
-    from retrainer.statistics import events
+    from retrainer.statistics import rate_ratio
 
     count = state.candidate.total + state.baseline.total
     if not count or not state.ratios:
         return Finding("Undecided", None, None, None, 0.0, state.units)
     log_margin = math.log1p(plan.effect)
-    points = events.nodes(log_margin).tolist()
-    above, below = (e.tolist() for e in events.log_mixtures(np.frombuffer(state.ratios, "<f8"), log_margin))
-    worse, not_worse = above[points.index(0.0)], below[points.index(log_margin)]
+    where = rate_ratio.nodes(log_margin)
+    evidence = rate_ratio.log_evidence(np.frombuffer(state.ratios, "<f8"), log_margin)
+    points, above, below = where.nulls.tolist(), evidence.above.tolist(), evidence.below.tolist()
+    worse, not_worse = above[where.none], below[where.margin]
     lower = _last_rejected(points, above, -math.log(plan.alpha_worse))
     upper = _last_rejected(points[::-1], below[::-1], -math.log(plan.alpha))
     return Finding(

@@ -38,11 +38,16 @@ def mixture(scale: float, side: Side, log_null: float = 0.0) -> Mixture:
     """(Half-)normal of ln r with standard deviation `scale`, beginning or centred at ln r₀ = `log_null`."""
     if not scale > 0:
         raise ValueError(f"scale must be positive, not {scale}")
-    points, lengths = np.polynomial.legendre.leggauss(NODES)
+    points, lengths = _legendre()
     low, high = {"Above": (0.0, REACH), "Below": (-REACH, 0.0), "Both": (-REACH, REACH)}[side]
     normal = (high - low) / 2 * points + (high + low) / 2
     weights = lengths * np.exp(-(normal**2) / 2)
     return Mixture(log_null + scale * normal, weights / weights.sum())
+
+
+@lru_cache(maxsize=1)
+def _legendre() -> tuple[Array, Array]:
+    return np.polynomial.legendre.leggauss(NODES)
 
 
 def log_evidence(
@@ -62,55 +67,3 @@ def log_evidence(
     top = np.max(exponent, axis=-1, keepdims=True)
     mixed: Array = top[..., 0] + np.log(np.sum(blend.weights * np.exp(exponent - top), axis=-1))
     return mixed
-
-
-STEP = 0.025
-"""Distance of neighbouring nodes in ln r."""
-SCALE = 0.5
-"""Standard deviation of ln r in the mixtures of a metric."""
-NODE_REACH = 4.0
-"""The nodes cover rate ratios between exp(−4) and exp(4)."""
-
-
-@lru_cache(maxsize=64)
-def nodes(log_margin: float) -> Array:
-    """ln r at which a metric's likelihood is kept: (K,), ascending, with 0 and `log_margin` exactly among them.
-
-    Raises ValueError for a margin whose ln(1 + margin) lies outside (0, 4).
-    """
-    if not 0 < log_margin < NODE_REACH:
-        raise ValueError(f"log_margin must lie between 0 and {NODE_REACH}, not {log_margin}")
-    grid = STEP * np.arange(-round(NODE_REACH / STEP), round(NODE_REACH / STEP) + 1)
-    return np.union1d(grid, [log_margin])
-
-
-def log_likelihood(candidate: float, both: float, weight: float, log_ratios: Array) -> Array:
-    """ln likelihood of one window at each ln r, up to a constant: z·ln r − n·ln(w r + 1 − w), shape (K,)."""
-    growth: Array = candidate * log_ratios - both * np.log1p(weight * np.expm1(log_ratios))
-    return growth
-
-
-@lru_cache(maxsize=64)
-def priors(log_margin: float) -> tuple[Array, Array]:
-    """Half-normal weights on the nodes above, and below, each node taken as null: two (K, K), a row for each null.
-
-    Rows sum to 1, hence each row is a mixture in its own right and its e-process is exact; how near the nodes
-    come to the half-normal matters for power only. The outermost null has itself as its only alternative: its
-    e-value is 1.
-    """
-    points = nodes(log_margin)
-    lengths = np.gradient(points)
-    distance = points[None, :] - points[:, None]
-    density = np.exp(-((distance / SCALE) ** 2) / 2) * lengths
-    np.fill_diagonal(density, density.diagonal() / 2)
-    above, below = np.triu(density), np.tril(density)
-    return above / above.sum(axis=1, keepdims=True), below / below.sum(axis=1, keepdims=True)
-
-
-def log_mixtures(log_likelihoods: Array, log_margin: float) -> tuple[Array, Array]:
-    """ln e-values (K,) against "the ratio is at most", and "at least", that of each node; −inf for hopeless ones."""
-    top = log_likelihoods.max()
-    scaled = np.exp(log_likelihoods - top)
-    above, below = priors(log_margin)
-    with np.errstate(divide="ignore"):
-        return np.log(above @ scaled) + top - log_likelihoods, np.log(below @ scaled) + top - log_likelihoods

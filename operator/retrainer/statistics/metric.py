@@ -202,14 +202,14 @@ def _count_events(
     """With a window of events: formula 3, at the split of the requests where they are counted."""
     import numpy as np
 
-    from retrainer.statistics import events
+    from retrainer.statistics import rate_ratio
 
     state = replace(state, candidate=state.candidate + candidate, baseline=state.baseline + baseline)
     both = candidate.total + baseline.total
     share = _share_of_requests(weight, candidate, baseline)
-    points = events.nodes(math.log1p(plan.effect))
+    points = rate_ratio.nodes(math.log1p(plan.effect)).points
     before = np.frombuffer(state.ratios, "<f8") if state.ratios else np.zeros(len(points))
-    growth = events.log_likelihood(candidate.total, both, share, points)
+    growth = rate_ratio.log_likelihood(candidate.total, both, share, points)
     return replace(
         state,
         ratios=(before + growth).astype("<f8").tobytes(),

@@ -14,6 +14,8 @@ GRID_REACH = 16
 """The interval is inverted on δ = −16 … 16 quarters of the effect."""
 GRID = 2 * GRID_REACH + 1
 
+_LARGEST_MARGIN = 50.0
+"""Ratios up to exp(4) = 54.6 are kept (`rate_ratio.REACH`)."""
 _RATE_BOUNDS = (0.01, 0.99)
 
 
@@ -58,6 +60,8 @@ class MetricPlan:
             raise ValueError(f"metric {self.name}: missing: Zero would reward suppressing feedback")
         if self.scale == "Events" and (self.role, self.goal) != ("Guardrail", "Decrease"):
             raise ValueError(f"metric {self.name}: scale Events is for a role Guardrail with the goal Decrease")
+        if self.scale == "Events" and not self.effect <= _LARGEST_MARGIN:
+            raise ValueError(f"metric {self.name}: the margin of events must be at most {_LARGEST_MARGIN:g}")
         if self.scale == "Events" and not self.rate > 0:
             raise ValueError(f"metric {self.name}: rate must be above 0 events per unit, not {self.rate}")
 

@@ -21,7 +21,7 @@ class MetricState:
 
     Vectors are little-endian doubles as bytes, b"" before the first window: `capital` ln of the capital of
     (66 nulls, 7 bets), all δ of the grid with sign + and then all with sign −; `response` the same for (2, 7);
-    `ratios` ln likelihood on the nodes of `events.nodes`.
+    `ratios` ln likelihood on `rate_ratio.nodes`.
     """
 
     candidate: ArmSums = ArmSums()
