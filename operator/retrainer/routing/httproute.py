@@ -9,7 +9,7 @@ matching headers, wherever it stands. In Request mode there is none: any client 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from retrainer.api.v1alpha1.traffic import ParentRef, ServiceRef, StandaloneRoute
 from retrainer.plan import Object, Ref
@@ -17,8 +17,7 @@ from retrainer.routing.carrier import NOTHING, Change, Subject
 from retrainer.routing.comparison import covers
 from retrainer.routing.gateways import GROUP, acceptance
 from retrainer.routing.headers import VARIANT_HEADER
-from retrainer.routing.state import Arm, described, shares
-from retrainer.routing.state import RouteState as State
+from retrainer.routing.state import Arm, RouteState, described, shares
 
 API_VERSION = f"{GROUP}/v1"
 KIND = "HTTPRoute"
@@ -86,13 +85,13 @@ class HTTPRouteCarrier:
         desired = self.desired(weight)
         return NOTHING if up_to_date(observed, desired) else Change(applies=(desired,))
 
-    def observe(self, observed: Object | None) -> State:
+    def observe(self, observed: Object | None) -> RouteState:
         """What the gateways carry."""
         if observed is None:
-            return State(message=f"the HTTPRoute {self.name} does not exist yet")
+            return RouteState(message=f"the HTTPRoute {self.name} does not exist yet")
         gateways = acceptance(observed, self.parent_refs)
         weights = self._weights(observed)
-        return State(
+        return RouteState(
             weights=weights,
             accepted=gateways.accepted,
             resolved=gateways.resolved,
@@ -169,7 +168,11 @@ def forced_rules(backends: Sequence[Backend], path_prefix: str) -> list[Object]:
     if len(named) < 2:
         return []
     return [
-        {"matches": [{**_path(path_prefix), "headers": [_header(b)]}], "backendRefs": [_backend_ref(b)]} for b in named
+        {
+            "matches": [{**_path(path_prefix), "headers": [_header(b)]}],
+            "backendRefs": [_backend_ref(replace(b, weight=100))],
+        }
+        for b in named
     ]
 
 
@@ -252,46 +255,3 @@ def _shares(rule: Object, subject: Subject) -> dict[Arm, int]:
     if total == 0 or any(share * 100 % total for share in given.values()):
         return {}
     return {arm: share * 100 // total for arm, share in given.items()}
-
-
-@dataclass(frozen=True)
-class RouteState:
-    """What is known of a route by Service names; used until every caller asks a carrier."""
-
-    weights: Mapping[str, int] = field(default_factory=dict)
-    accepted: bool = False
-    resolved: bool = False
-    refused: bool = False
-    message: str = "the HTTPRoute does not exist yet"
-
-    def carries(self, weights: Mapping[str, int]) -> bool:
-        """Whether every gateway has accepted exactly these weights (Services of weight 0 left out)."""
-        wanted = {service: weight for service, weight in weights.items() if weight}
-        return self.accepted and self.resolved and dict(self.weights) == wanted
-
-
-ABSENT = RouteState()
-
-
-def observe(route: Object | None, parent_refs: Sequence[ParentRef]) -> RouteState:
-    """What the gateways named by `parent_refs` make of the route, at its present generation."""
-    if route is None:
-        return ABSENT
-    gateways = acceptance(route, parent_refs)
-    splits = [_by_service(rule) for rule in (route.get("spec") or {}).get("rules") or ()]
-    weights = splits[0] if splits and all(s == splits[0] for s in splits) else {}
-    said = ", ".join(f"{weight} % {service}" for service, weight in weights.items()) or "no traffic of ours"
-    message = gateways.message or f"every gateway carries {said}"
-    return RouteState(weights, gateways.accepted, gateways.resolved, gateways.refused, message)
-
-
-def _by_service(rule: Object) -> dict[str, int]:
-    given: dict[str, int] = {}
-    for ref in rule.get("backendRefs") or ():
-        weight = int(ref.get("weight", 1))
-        if weight:
-            given[ref["name"]] = given.get(ref["name"], 0) + weight
-    total = sum(given.values())
-    if total == 0 or any(share * 100 % total for share in given.values()):
-        return {}
-    return {name: share * 100 // total for name, share in given.items()}

@@ -1,4 +1,4 @@
-"""HTTPRoute: what is built for given weights, and what is believed of a route that is there."""
+"""HTTPRoute: what is built for given weights, and what counts as drift."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from retrainer.api.v1alpha1.traffic import ParentRef
-from retrainer.routing.httproute import ABSENT, Backend, build, observe, up_to_date
+from retrainer.routing.httproute import Backend, build, services, up_to_date
 
 PUBLIC = ParentRef(name="public")
 EDGE = ParentRef(name="edge", namespace="gateways", section_name="https")
@@ -85,86 +85,6 @@ def test_a_route_that_carries_nothing_is_refused(backends):
         build("tutor", "ml", parent_refs=(PUBLIC,), backends=backends)
 
 
-# --- observing --------------------------------------------------------------------------------------------
-
-
-def test_an_accepted_route_carries_its_weights():
-    state = observe(with_status(route(10), accepted()), (PUBLIC,))
-    assert state.weights == {"tutor-r3": 90, "tutor-r4": 10}
-    assert state.carries({"tutor-r3": 90, "tutor-r4": 10})
-    assert not state.carries({"tutor-r3": 75, "tutor-r4": 25})
-    assert "90 % tutor-r3" in state.message
-
-
-def test_weight_zero_and_an_absent_backend_are_the_same():
-    state = observe(with_status(route(0), accepted()), (PUBLIC,))
-    assert state.carries({"tutor-r3": 100, "tutor-r4": 0})
-
-
-def test_a_route_that_does_not_exist_carries_nothing():
-    assert observe(None, (PUBLIC,)) == ABSENT
-    assert not ABSENT.carries({})
-
-
-def test_a_route_without_named_gateways_carries_nothing():
-    state = observe(with_status(route(10), accepted()), ())
-    assert not state.carries({"tutor-r3": 90, "tutor-r4": 10}) and "no gateway" in state.message
-
-
-DISBELIEVED = {
-    "nobody has looked": ((), False, "has not looked at the route yet"),
-    "another gateway accepted it": ((accepted("other"),), False, "has not looked at the route yet"),
-    "an older generation was accepted": ((accepted(generation=3),), False, "last change"),
-    "it is not accepted": ((accepted(Accepted="False"),), True, "Accepted is False (Because)"),
-    "a backend is not resolved": ((accepted(ResolvedRefs="False"),), True, "ResolvedRefs is False (Because)"),
-    "it is not known": ((accepted(Accepted="Unknown"),), False, "Accepted is Unknown"),
-    "one of two controllers refuses": ((accepted(), accepted(Accepted="False")), True, "Accepted is False"),
-    "one of two controllers is behind": ((accepted(), accepted(generation=3)), False, "last change"),
-    "a condition is not stated": (({**accepted(), "conditions": []},), False, "does not say Accepted yet"),
-}
-
-
-@pytest.mark.parametrize(("entries", "refused", "words"), DISBELIEVED.values(), ids=DISBELIEVED)
-def test_weights_are_not_believed_when(entries, refused, words):
-    state = observe(with_status(route(10), *entries), (PUBLIC,))
-    assert not state.carries({"tutor-r3": 90, "tutor-r4": 10})
-    assert state.refused is refused
-    assert words in state.message
-
-
-def test_every_one_of_our_gateways_must_accept():
-    obj = route(10, (PUBLIC, EDGE))
-    edge = {**accepted(), "parentRef": {"name": "edge", "namespace": "gateways", "sectionName": "https"}}
-    assert not observe(with_status(obj, accepted()), (PUBLIC, EDGE)).accepted
-    assert observe(with_status(obj, accepted(), edge), (PUBLIC, EDGE)).accepted
-
-
-def test_an_entry_for_another_listener_or_namespace_is_not_ours():
-    for parent in ({"name": "edge"}, {"name": "edge", "namespace": "gateways", "sectionName": "http"}):
-        entry = {**accepted(), "parentRef": parent}
-        assert not observe(with_status(route(10), entry), (EDGE,)).accepted
-
-
-def test_a_parent_with_its_defaults_written_out_is_the_same_parent():
-    parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "ml"}
-    assert observe(with_status(route(10), {**accepted(), "parentRef": parent}), (PUBLIC,)).accepted
-
-
-def test_weights_of_another_scale_count_as_the_shares_they_amount_to():
-    obj = with_status(route(50), accepted())
-    for ref in obj["spec"]["rules"][0]["backendRefs"]:
-        del ref["weight"]
-    assert observe(obj, (PUBLIC,)).weights == {"tutor-r3": 50, "tutor-r4": 50}
-
-
-def test_rules_that_disagree_carry_nothing_that_could_be_counted():
-    obj = with_status(route(10), accepted())
-    other = copy.deepcopy(obj["spec"]["rules"][0])
-    other["backendRefs"][0]["weight"] = 10
-    obj["spec"]["rules"].append(other)
-    assert observe(obj, (PUBLIC,)).weights == {}
-
-
 # --- drift ------------------------------------------------------------------------------------------------
 
 
@@ -214,3 +134,11 @@ def test_a_route_that_lost_our_labels_is_drift_and_an_absent_one_too():
     served["metadata"]["labels"] = {}
     assert not up_to_date(served, desired)
     assert not up_to_date(None, desired)
+
+
+def test_the_services_of_a_route_are_those_that_any_rule_sends_something_to():
+    obj = route(10)
+    obj["spec"]["rules"][0]["backendRefs"].append({"name": "idle", "port": 80, "weight": 0})
+    obj["spec"]["rules"].append({"backendRefs": [{"name": "other", "port": 80}]})
+    assert services(obj) == {"tutor-r3", "tutor-r4", "other"}
+    assert services({"metadata": {}}) == frozenset()

@@ -50,7 +50,7 @@ def test_requests_cannot_choose_their_arm():
 
 
 def test_users_are_sent_to_the_arm_that_the_application_names():
-    assert forced(bench("User")) == {"baseline": [("tutor-r3", 75)], "candidate": [("tutor-r4", 25)]}
+    assert forced(bench("User")) == {"baseline": [("tutor-r3", 100)], "candidate": [("tutor-r4", 100)]}
 
 
 @pytest.mark.parametrize("weight", [0, 100])
