@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.metrics import Metric
+from retrainer.routing.provider import settle_seconds
 from retrainer.statistics import power
 from retrainer.statistics.metric import MetricPlan
 
@@ -20,9 +21,7 @@ DEFAULT_MINIMUM_UNITS = 100
 DEFAULT_RATE = 0.5
 """Planned rate where nothing is known; the widest variance, hence the most cautious plan."""
 DEFAULT_EVENTS_PER_UNIT = 0.01
-LARGEST_EVENTS_MARGIN = 50.0
-USER_RAMP_SHARE = 0.1
-"""Of the planned users, the steps before the last take so many at most: returning users are never new again."""
+"""Planned events per request where none is known, or none has happened yet."""
 
 Scale = Literal["Binary", "Bounded", "Unbounded", "Events"]
 
@@ -88,7 +87,7 @@ def configure(
         units_metric=_units_metric(ordered),
         window_seconds=spec.window_seconds,
         maturity_seconds=spec.maturity_seconds,
-        settle_seconds=_settle_seconds(spec),
+        settle_seconds=settle_seconds(spec),
         minimum_duration_seconds=spec.minimum_duration_seconds,
         maximum_duration_seconds=spec.maximum_duration_seconds,
     )
@@ -109,14 +108,20 @@ def _metric_plan(
         role=metric.role,
         goal=metric.goal,
         missing=metric.missing or "Exclude",
-        effect=_effect(spec, metric, scale),
-        rate=rates.get(metric.name, DEFAULT_EVENTS_PER_UNIT if scale == "Events" else DEFAULT_RATE),
+        effect=_effect(spec, metric),
+        rate=_rate(scale, rates.get(metric.name)),
         alpha=alpha,
         alpha_worse=alpha / (1 + guardrails),
         power=float(spec.power),
         scale=scale,
         variance=variances.get(metric.name) if scale in ("Bounded", "Unbounded") else None,
     )
+
+
+def _rate(scale: Scale, known: float | None) -> float:
+    if scale == "Events":
+        return known or DEFAULT_EVENTS_PER_UNIT
+    return DEFAULT_RATE if known is None else known
 
 
 def _scale(metric: Metric, unit: Literal["Request", "User"]) -> Scale:
@@ -128,14 +133,12 @@ def _scale(metric: Metric, unit: Literal["Request", "User"]) -> Scale:
     return "Bounded" if metric.source.feedback.value == "Score" or unit == "User" else "Binary"
 
 
-def _effect(spec: ABExperimentSpec, metric: Metric, scale: Scale) -> float:
+def _effect(spec: ABExperimentSpec, metric: Metric) -> float:
     if metric.role == "Primary":
         return float(spec.minimum_detectable_effect)
     margin = float(metric.margin or "0")
     if not margin > 0:
         raise ValueError(f'metrics: {metric.name} needs a margin above 0, for example "0.02"')
-    if scale == "Events" and margin > LARGEST_EVENTS_MARGIN:
-        raise ValueError(f'metrics: {metric.name} needs a margin of at most 50 (fifty times as many), say "0.5"')
     return margin
 
 
@@ -148,25 +151,14 @@ def _units_metric(metrics: Sequence[Metric]) -> str:
 
 
 def _steps(spec: ABExperimentSpec, metrics: Sequence[MetricPlan]) -> tuple[Step, ...]:
+    """The ramp. Of the planned users, steps before the last take a tenth: who was seen there is never new again."""
     steps = tuple(Step(s.weight_percent, s.minimum_units or DEFAULT_MINIMUM_UNITS) for s in spec.ramp.steps)
     if unit_of(spec) == "Request":
         return steps
-    needed = max(m.equal_split_units for m in metrics)
-    planned = power.ramp_units(needed, [(steps[-1].weight / 100, steps[-1].minimum_units)])
-    asked = sum(100 * s.minimum_units / s.weight for s in steps[:-1])
-    share = min(1.0, USER_RAMP_SHARE * planned / asked) if asked else 1.0
-    return (*(Step(s.weight, max(1, int(s.minimum_units * share))) for s in steps[:-1]), steps[-1])
-
-
-def _settle_seconds(spec: ABExperimentSpec) -> int:
-    assignment, traffic = spec.assignment, spec.traffic
-    if assignment is not None and assignment.settle_seconds is not None:
-        return assignment.settle_seconds
-    if traffic.config_map is not None or unit_of(spec) == "User":
-        return 90
-    if traffic.inference_service is not None:
-        return 60
-    return 10 if traffic.virtual_service is not None else 1
+    pairs = [(s.weight / 100, s.minimum_units) for s in steps]
+    planned = power.ramp_units(max(m.equal_split_units for m in metrics), pairs[-1:])
+    minima = power.step_units(pairs, planned)
+    return tuple(Step(s.weight, units) for s, units in zip(steps, minima, strict=True))
 
 
 def spec_digest(spec: ABExperimentSpec) -> str:
