@@ -61,7 +61,7 @@ def _last_rejected(points: list[float], evidence: list[float], bar: float) -> fl
 
 
 def _estimate(state: MetricState) -> float | None:
-    """Stratified rate ratio Σ z(1 − w) / Σ (n − z)w, minus 1 (Mantel–Haenszel; Rothman, "Modern epidemiology",
-    1986, equation 12-25); None before the baseline has an event."""
+    """Stratified rate ratio Σ z(1 − w) / Σ (n − z)w, minus 1 (Mantel–Haenszel: Rothman, Greenland, Lash, "Modern
+    epidemiology", 2008, chapter 15); None before the baseline has an event."""
     numerator, denominator = state.rates
     return numerator / denominator - 1 if denominator > 0 else None

@@ -29,7 +29,7 @@ def pooled_z(candidate: ArmSums, baseline: ArmSums) -> float:
 
 def welch(candidate: ArmSums, baseline: ArmSums) -> Welch:
     """Difference of two means with unequal variances (Welch, "The generalization of 'Student's' problem when
-    several different population variances are involved", 1947, equation 28 for the degrees of freedom).
+    several different population variances are involved", 1947; degrees of freedom: Satterthwaite 1946).
 
     Raises ValueError unless both arms have two units and one of them some variance.
     """

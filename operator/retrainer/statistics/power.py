@@ -52,7 +52,7 @@ def mean_units(variance: float, effect: float, alpha: float, power: float) -> fl
 def event_count(log_ratio: float, alpha: float, power: float) -> float:
     """Events, both arms of an equal split, for `power` at a rate ratio of exp(`log_ratio`) (two-sided z-test of
     ln r at `alpha`): 4·(z₁₋α/₂ + z_power)²/(ln r)² (Schoenfeld, "Sample-size formula for the proportional-hazards
-    regression model", 1983, equation 1)."""
+    regression model", 1983)."""
     if log_ratio == 0:
         raise ValueError("need a log_ratio other than 0")
     return 4 * _quantiles(alpha, power) ** 2 / log_ratio**2

@@ -86,3 +86,50 @@ def test_evidence_of_huge_capital_does_not_overflow():
 def test_stakes_outside_their_domain_are_refused(effect, rate):
     with pytest.raises(ValueError, match="positive effect"):
         betting.bets(effect, rate)
+
+
+OUTCOME = st.floats(0, 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(WEIGHT, UNIT, OUTCOME, OUTCOME, st.floats(0, 1), st.floats(0, 1), DELTA, SIGN, st.floats(0.01, 20))
+def test_one_unit_of_a_bounded_metric_multiplies_capital_by_at_most_one_under_the_null(
+    weight, mean, low, high, chance1, chance0, delta, sign, theta
+):
+    """Outcomes take two values anywhere in [0, 1], with chances of their own in each arm."""
+    effect = (chance1 - chance0) * (high - low)
+    if sign * (effect - delta) > 0:
+        return
+    expected = 0.0
+    for share, z, chance in ((weight, 1, chance1), (1 - weight, 0, chance0)):
+        for probability, y in ((chance, high), (1 - chance, low)):
+            x = (z - weight) * (y - mean)
+            growth = betting.log_growth_bounded(
+                betting.Moments(1, x, x * x), weight, mean, delta * ONE, sign * ONE, theta * ONE
+            )
+            expected += share * probability * math.exp(float(growth[0, 0]))
+    assert expected <= 1 + 1e-9
+
+
+@settings(deadline=None, max_examples=40)
+@given(COUNTS, COUNTS, COUNTS, COUNTS, WEIGHT, UNIT, DELTA, SIGN, st.floats(1e-6, 20))
+def test_the_bound_from_sums_never_exceeds_the_exact_product(a, b, c, d, weight, mean, delta, sign, theta):
+    scores = ((1 - weight) * (1 - mean), -(1 - weight) * mean, -weight * (1 - mean), weight * mean)
+    counts = (a, b, c, d)
+    total = sum(n * x for n, x in zip(counts, scores, strict=True))
+    squares = sum(n * x * x for n, x in zip(counts, scores, strict=True))
+    moments = betting.Moments(sum(counts), total, squares)
+    bound = betting.log_growth_bounded(moments, weight, mean, delta * ONE, sign * ONE, theta * ONE)
+    assert bound[0, 0] <= growth_of(Cells(*counts), weight, mean, delta, sign, theta) + 1e-9
+
+
+def test_small_stakes_lose_nothing_to_the_bound():
+    exact = growth_of(Cells(60, 40, 40, 60), 0.5, 0.5, 0.0, 1.0, 1e-3)
+    bound = betting.log_growth_bounded(betting.Moments(200, 10.0, 12.5), 0.5, 0.5, 0 * ONE, ONE, 1e-3 * ONE)
+    assert float(bound[0, 0]) == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize(("effect", "variance"), [(0.0, 0.1), (0.1, 0.0)])
+def test_stakes_for_a_variance_outside_their_domain_are_refused(effect, variance):
+    with pytest.raises(ValueError, match="variance"):
+        betting.stakes(effect, variance)

@@ -93,7 +93,7 @@ def test_no_baseline_request_failing_bounds_the_ratio_from_below_only():
     assert found.lower > 1 and found.upper is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(windows("Events"), st.sampled_from([0.013, 0.2, 0.5, 3.0]))
 def test_the_interval_of_events_never_contradicts_the_verdict_and_holds_the_estimate_of_one_split(many, margin):
     plan = replace(ERRORS, effect=margin)
@@ -113,7 +113,7 @@ def test_the_interval_of_events_never_contradicts_the_verdict_and_holds_the_esti
         assert alike.lower <= alike.estimate <= (math.inf if alike.upper is None else alike.upper)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.floats(0.02, 0.98),
     st.sampled_from([0.05, 0.5, 2.0]),

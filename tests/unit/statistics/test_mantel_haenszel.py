@@ -9,7 +9,7 @@ import pytest
 
 from retrainer.statistics.mantel_haenszel import stratum_score
 from retrainer.statistics.overlap import Score
-from retrainer.statistics.sums import binary
+from retrainer.statistics.sums import ArmSums, binary
 
 
 @pytest.mark.parametrize(("n1", "n0", "y"), [(2, 3, 2), (3, 3, 1), (1, 4, 3), (4, 2, 6)])
@@ -42,3 +42,18 @@ def test_a_stratum_with_an_empty_arm_says_nothing(candidate, baseline):
 def test_a_stratum_in_which_all_agree_adds_overlap_but_no_variance():
     score = stratum_score(binary(5, 5), binary(7, 7))
     assert score.v == 0 and score.h > 0 and math.isclose(score.u, 0)
+
+
+@pytest.mark.parametrize("outcomes", [(1.0, 2.5, -3.0, 4.0, 4.0), (0.2, 0.9, 0.9, 0.1), (5.0, 5.0, 5.0)])
+def test_for_any_outcomes_expectation_and_variance_are_those_of_all_ways_to_assign_the_units(outcomes):
+    def arm(indices):
+        values = [outcomes[i] for i in indices]
+        return ArmSums(len(values), sum(values), sum(v * v for v in values))
+
+    everybody = range(len(outcomes))
+    scores = [
+        stratum_score(arm(chosen), arm([i for i in everybody if i not in chosen]))
+        for chosen in combinations(everybody, 2)
+    ]
+    assert sum(s.u for s in scores) / len(scores) == pytest.approx(0.0, abs=1e-12)
+    assert sum(s.u**2 for s in scores) / len(scores) == pytest.approx(scores[0].v, abs=1e-12)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from retrainer.statistics import mantel_haenszel, overlap
 from retrainer.statistics.metric import (
@@ -17,97 +14,12 @@ from retrainer.statistics.metric import (
     MetricState,
     fold,
     grid_delta,
-    state_from_json,
-    state_to_json,
 )
 from retrainer.statistics.sums import ArmSums, binary
 from retrainer.statistics.verdicts import engine, find, response_differs
+from tests.unit.statistics.metric_worlds import LIKES, folded
 
-LIKES = MetricPlan("likes", "Primary", "Increase", "Exclude", 0.1, 0.7, 0.05, 0.025, 0.8)
 DISLIKES = MetricPlan("dislikes", "Guardrail", "Decrease", "Exclude", 0.05, 0.3, 0.05, 0.025, 0.8)
-
-Window = tuple[float, ArmSums, ArmSums]
-
-
-def arm(largest: int = 80) -> st.SearchStrategy[ArmSums]:
-    return st.tuples(st.integers(0, largest), st.integers(0, largest)).map(lambda t: binary(min(t), max(t)))
-
-
-WINDOWS = st.lists(st.tuples(st.sampled_from([0.1, 0.25, 0.5]), arm(), arm()), min_size=1, max_size=6)
-
-
-def folded(plan: MetricPlan, windows: list[Window]) -> MetricState:
-    state = MetricState()
-    for weight, candidate, baseline in windows:
-        state = fold(plan, state, weight, candidate, baseline)
-    return state
-
-
-@settings(max_examples=40, deadline=None)
-@given(WINDOWS)
-def test_the_state_survives_json_bit_for_bit_and_goes_on_as_if_never_stored(windows):
-    state = folded(LIKES, windows)
-    restored = state_from_json(json.loads(json.dumps(state_to_json(state))))
-    assert restored == state
-    last = windows[-1]
-    assert fold(LIKES, restored, *last) == fold(LIKES, state, *last)
-
-
-@settings(max_examples=40, deadline=None)
-@given(WINDOWS)
-def test_fewer_dislikes_are_the_mirror_image_of_more_likes(windows):
-    likes = replace(LIKES, name="m", rate=0.7)
-    dislikes = replace(LIKES, name="m", goal="Decrease", rate=0.3)
-    mirrored = [(w, c.complement(), b.complement()) for w, c, b in windows]
-    up, down = find(likes, folded(likes, windows)), find(dislikes, folded(dislikes, mirrored))
-    assert up.verdict == down.verdict
-    assert up.log_evidence == pytest.approx(down.log_evidence, abs=1e-9)
-    if up.estimate is not None:
-        assert down.estimate == pytest.approx(-up.estimate, abs=1e-9)
-        assert down.lower == pytest.approx(-up.upper, abs=1e-6)
-        assert down.upper == pytest.approx(-up.lower, abs=1e-6)
-
-
-SKEWED = st.lists(
-    st.tuples(
-        st.sampled_from([0.1, 0.5]),
-        st.tuples(st.floats(0, 1), st.integers(0, 300)).map(lambda t: binary(round(t[0] * t[1]), t[1])),
-        st.tuples(st.floats(0, 1), st.integers(0, 300)).map(lambda t: binary(round(t[0] * t[1]), t[1])),
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(SKEWED, st.integers(0, 3), st.booleans())
-def test_the_primarys_interval_never_contradicts_its_verdict(windows, guardrails, missing):
-    plan = replace(LIKES, alpha_worse=LIKES.alpha / (1 + guardrails))
-    if missing:
-        windows = [(w, replace(c, missing=1), b) for w, c, b in windows]
-    found = find(plan, folded(plan, windows))
-    if found.lower is None or found.upper is None:
-        assert found.verdict == "Undecided"
-        return
-    assert (found.lower > 0) == (found.verdict == "Better") or found.lower == 0
-    if found.verdict == "Worse":
-        assert found.upper <= 0
-    if found.verdict == "TooSmall":
-        assert found.upper <= plan.effect
-    if found.verdict == "Undecided":
-        assert found.upper >= plan.effect - 1e-12 and found.lower <= 0
-
-
-@settings(max_examples=150, deadline=None)
-@given(SKEWED)
-def test_a_guardrails_interval_never_contradicts_its_verdict(windows):
-    found = find(DISLIKES, folded(DISLIKES, windows))
-    if found.verdict == "NotWorse":
-        assert found.upper is not None and found.upper <= DISLIKES.effect
-    if found.verdict == "Worse":
-        assert found.lower is not None and found.lower >= DISLIKES.effect / 2
-    if found.verdict == "Undecided" and found.upper is not None:
-        assert found.upper >= DISLIKES.effect - 1e-12 and found.lower <= DISLIKES.effect / 2 + 1e-12
 
 
 def test_a_clear_gain_is_better_and_its_interval_holds_the_truth():

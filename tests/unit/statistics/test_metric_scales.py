@@ -31,7 +31,7 @@ from tests.unit.statistics.metric_worlds import (
 
 PLANS = {plan.scale: plan for plan in (LIKES, SCORE, LATENCY, ERRORS)}
 SCALES = st.sampled_from(sorted(PLANS))
-FEW = settings(max_examples=30, deadline=None)
+FEW = settings(max_examples=20, deadline=None)
 
 
 @FEW
@@ -138,7 +138,7 @@ def test_a_metric_that_should_decrease_is_the_mirror_image_of_one_that_should_in
         assert here is None or here == pytest.approx(-there, rel=1e-6, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.sampled_from(["Binary", "Bounded", "Unbounded"]), st.integers(0, 6), st.integers(0, 3))
 def test_the_interval_never_contradicts_the_verdict_on_a_primary(data, scale, first, others):
     plan = replace(PLANS[scale], alpha_worse=LIKES.alpha / (1 + others))
@@ -159,7 +159,7 @@ def test_the_interval_never_contradicts_the_verdict_on_a_primary(data, scale, fi
         assert best >= plan.effect * (1 - 1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data(), st.sampled_from(["Binary", "Bounded", "Unbounded"]), st.integers(0, 6))
 def test_the_interval_never_contradicts_the_verdict_on_a_guardrail(data, scale, first):
     plan = guardrail(PLANS[scale])

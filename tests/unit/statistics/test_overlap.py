@@ -97,3 +97,34 @@ def test_the_boundary_is_narrowest_near_the_planned_variance():
 )
 def test_the_asymptotics_wait_for_units_events_and_non_events_of_both_arms(candidate, baseline, ready):
     assert overlap.burnt_in(candidate, baseline) is ready
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(-60, 60), st.floats(0, 300), st.floats(0.01, 8), st.sampled_from([0.05, 0.01]), st.floats(10, 500))
+def test_the_half_normal_mixture_gains_nothing_in_expectation_from_a_fair_score(u, v, step, alpha, planned):
+    now = overlap.log_mixture_evidence(Score(u, v, 1), 0.0, alpha, planned)
+    up, down = (
+        overlap.log_mixture_evidence(Score(u + s, v + step**2, 1), 0.0, alpha, planned) for s in (step, -step)
+    )
+    assert (math.exp(up - now) + math.exp(down - now)) / 2 <= 1 + 1e-9
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0.1, 500), st.floats(0.1, 500), st.sampled_from([0.05, 0.025]), st.floats(1, 500))
+def test_the_half_normal_mixture_is_never_less_than_the_boundarys_e_value(u, v, alpha, planned):
+    score = Score(u, v, 1)
+    mixture = overlap.log_mixture_evidence(score, 0.0, alpha, planned)
+    assert mixture >= overlap.log_evidence(score, 0.0, alpha, planned) - 1e-9
+
+
+def test_the_half_normal_mixture_starts_at_one_and_does_not_break_off_far_below():
+    assert overlap.log_mixture_evidence(Score(), 0.0, 0.05, 50) == pytest.approx(0.0)
+    around = [overlap.log_mixture_evidence(Score(-u, 1.0, 1), 0.0, 0.05, 0.1) for u in (12.6, 12.7, 1e4)]
+    assert around[0] > around[1] > around[2] > -20
+    near, far = (overlap._log_two_phi_over_density(x) for x in (-11.999999, -12.000001))
+    assert near == pytest.approx(far, abs=1e-5)
+
+
+def test_units_without_bounds_need_no_events_for_the_asymptotics():
+    assert overlap.many_units(binary(0, 500), binary(0, 500))
+    assert not overlap.many_units(binary(0, 500), binary(0, 499))

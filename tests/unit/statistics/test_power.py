@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrainer.statistics import power
-from retrainer.statistics.fixed_horizon import chi_squared_split, pooled_z
 from retrainer.statistics.sums import ArmSums, binary
 
 
@@ -76,12 +75,59 @@ def test_negative_counts_are_refused():
         ArmSums(-1, 0, 0)
 
 
-def test_comparisons_need_units_in_both_arms():
-    with pytest.raises(ValueError, match="both arms"):
-        pooled_z(binary(0, 0), binary(1, 2))
-    with pytest.raises(ValueError, match="units"):
-        chi_squared_split(0, 0, 0.5)
+@pytest.mark.parametrize("sums", [(1, math.nan, 1.0), (1, 1.0, math.inf)])
+def test_sums_that_are_not_numbers_are_refused(sums):
+    with pytest.raises(ValueError, match="finite"):
+        ArmSums(*sums)
 
 
-def test_no_variance_is_no_difference():
-    assert pooled_z(binary(0, 5), binary(0, 9)) == 0.0
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.tuples(st.sampled_from([0.05, 0.1, 0.25]), st.integers(1, 5000)), max_size=3),
+    st.floats(100, 1e6),
+    st.sampled_from([0.1, 0.3]),
+)
+def test_early_steps_of_users_take_a_tenth_of_the_plan_and_are_never_raised(early, needed, share):
+    steps = [*early, (0.5, 200)]
+    minima = power.step_units(steps, needed, share)
+    assert minima[-1] == 200
+    assert all(1 <= cut <= asked for cut, (_, asked) in zip(minima, steps, strict=True))
+    seen = sum(cut / weight for cut, (weight, _) in zip(minima[:-1], early, strict=True))
+    least = sum(1 / weight for weight, _ in early)
+    assert seen <= max(share * needed, least) + least
+
+
+def test_early_steps_within_their_share_stay_as_they_are():
+    assert power.step_units([(0.05, 250), (0.5, 100)], 50_000) == (250, 100)
+    assert power.step_units([(0.05, 250), (0.25, 1250), (0.5, 100)], 20_000) == (50, 250, 100)
+    assert power.step_units([(0.5, 100)], 10.0) == (100,)
+
+
+@pytest.mark.parametrize(
+    ("steps", "needed", "share", "named"),
+    [([], 10.0, 0.1, "steps"), ([(0.5, 1)], 0.0, 0.1, "units_needed"), ([(0.5, 1)], 10.0, 0.0, "share")],
+)
+def test_step_units_outside_their_domain_are_refused(steps, needed, share, named):
+    with pytest.raises(ValueError, match=named):
+        power.step_units(steps, needed, share)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_ramp_with_a_step_without_overlap_is_refused(weight):
+    with pytest.raises(ValueError, match="steps"):
+        power.ramp_units(10.0, [(weight, 1), (0.5, 1)])
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: power.mean_units(0.0, 1.0, 0.05, 0.8), "variance"),
+        (lambda: power.mean_units(1.0, 0.0, 0.05, 0.8), "effect"),
+        (lambda: power.mean_units(1.0, 1.0, 0.0, 0.8), "alpha"),
+        (lambda: power.event_count(0.0, 0.05, 0.8), "log_ratio"),
+        (lambda: power.event_count(0.4, 1.0, 0.8), "alpha"),
+    ],
+)
+def test_closed_forms_outside_their_domain_are_refused(call, named):
+    with pytest.raises(ValueError, match=named):
+        call()
