@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from retrainer.experiment_tool.failure import DONE, CommandError
+from retrainer.experiment_tool.failure import DONE, CommandError, InputError
 
 if TYPE_CHECKING:
     from retrainer.experiment_tool.assumptions import Assumptions
@@ -178,6 +178,8 @@ def _plot(arguments: argparse.Namespace) -> int:
 
     course = _course(arguments)
     looks = list(course.looks)
+    if not looks:
+        raise InputError("no window has been counted yet: there is nothing to draw")
     path = arguments.output or default_path(course.name)
     draw(picture(course.name, looks, course.config.metrics, course.config.units_needed), path)
     print(path)
@@ -186,11 +188,14 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 def _course(arguments: argparse.Namespace) -> Course:
     """What was chosen to be replayed; remarks about the file go to standard error."""
-    from retrainer.experiment_tool.replaying import of_outcomes
+    from retrainer.experiment_tool.replaying import of_ledger, of_outcomes
     from retrainer.experiment_tool.subjects import one_subject
 
     subject = one_subject(arguments.filename, arguments.name)
-    course = of_outcomes(subject, _assumptions(subject, arguments), arguments.outcomes)
+    if arguments.ledger is not None:
+        course = of_ledger(subject, arguments.ledger)
+    else:
+        course = of_outcomes(subject, _assumptions(subject, arguments), arguments.outcomes)
     for remark in course.remarks:
         print(f"retrainer: note: {remark}", file=sys.stderr)
     return course

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from retrainer.ab_experiment import words
 from retrainer.experiment_tool.looks import Look
-from retrainer.experiment_tool.tables import number
 from retrainer.statistics.metric import MetricPlan
 
 _UNITS = ((2 * 86_400, 86_400, "days"), (2 * 3_600, 3_600, "hours"), (120, 60, "minutes"), (0, 1, "seconds"))
@@ -23,12 +23,13 @@ class Band:
     """One metric over time; `lower`, `estimate` and `upper` are None while they are not known.
 
     `bar` is the effect that matters: minimumDetectableEffect of the primary, the margin of a guardrail (as harm).
-    `low` … `high` are the ends of the axis: early intervals that are wider are cut.
+    `low` … `high` are the ends of the axis: intervals that are wider are cut. `shown` writes a value on it.
     """
 
     heading: str
     bar: float
     bar_label: str
+    shown: Callable[[float], str]
     times: tuple[float, ...]
     estimate: tuple[float | None, ...]
     lower: tuple[float | None, ...]
@@ -99,20 +100,9 @@ def _verdict(last: Look) -> str:
 
 
 def _subtitle(look: Look, plan: MetricPlan) -> str:
-    """The effect in words, at the verdict or else at the last look."""
+    """The effect in the operator's words, at the verdict or else at the last look."""
     found = look.findings[plan.name]
-    units = f"{look.split.total:,} units {'at the verdict' if look.decision else 'so far'}"
-    if found.estimate is None:
-        return f"{plan.name}: no outcomes yet, {units}"
-    interval = ""
-    if found.lower is not None and found.upper is not None:
-        interval = f" [{signed(found.lower)}, {signed(found.upper)}]"
-    return f"{plan.name} {signed(found.estimate)}{interval}, {found.verdict}, {units}"
-
-
-def signed(value: float) -> str:
-    """With its sign, in three digits: +0.0312."""
-    return ("+" if value > 0 else "") + number(value)
+    return f"{words.effect(plan, found)} {'at the verdict' if look.decision else 'so far'}: {found.verdict}"
 
 
 def _band(plan: MetricPlan, looks: Sequence[Look], times: tuple[float, ...]) -> Band:
@@ -123,10 +113,12 @@ def _band(plan: MetricPlan, looks: Sequence[Look], times: tuple[float, ...]) -> 
     estimate = tuple(f.estimate for f in found)
     lower, upper = tuple(f.lower for f in found), tuple(f.upper for f in found)
     low, high = _axis(bar, estimate, lower, upper)
+    shown = words.change if plan.scale == "Events" else words.signed
     return Band(
         heading=f"{shortened(plan.name)}: {plan.role.lower()}, {'higher' if good > 0 else 'lower'} is better",
         bar=bar,
-        bar_label=f"{'smallest effect' if primary else 'margin'} {signed(bar)}",
+        bar_label=f"{'smallest effect' if primary else 'margin'} {shown(bar)}",
+        shown=shown,
         times=times,
         estimate=estimate,
         lower=lower,
@@ -140,11 +132,11 @@ _Series = Sequence[float | None]
 
 
 def _axis(bar: float, estimate: _Series, lower: _Series, upper: _Series) -> tuple[float, float]:
-    """Ends that hold zero, the bar, the later half of the estimates and the last interval, with some room."""
-    later = list(estimate[len(estimate) // 2 :])
-    known = [x for x in (*later, lower[-1], upper[-1]) if x is not None]
-    reach = 3 * abs(bar)
-    inside = [min(max(x, -20 * abs(bar)), 20 * abs(bar)) for x in known]
-    low, high = min(-reach, *inside, 0.0), max(reach, *inside, 0.0)
-    room = 0.08 * (high - low)
+    """Ends that hold zero, the bar, the later half of the estimates and, unless it is very wide, the last interval."""
+    later = [abs(x) for x in estimate[len(estimate) // 2 :] if x is not None]
+    reach = max(2.5 * abs(bar), 1.5 * max(later, default=0.0))
+    ends = [x for x in (lower[-1], upper[-1]) if x is not None]
+    cut = [min(max(x, -2 * reach), 2 * reach) for x in ends]
+    low, high = min(-reach, *cut, 0.0), max(reach, *cut, 0.0)
+    room = 0.05 * (high - low)
     return low - room, high + room

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retrainer.experiment_tool.failure import InputError, MissingLibrary
-from retrainer.experiment_tool.picture import Band, Picture, signed
+from retrainer.experiment_tool.picture import Band, Picture
 
 EXTRA = "plot"
 """Extra of this distribution with what is needed here; the operator's image does not have it."""
@@ -52,10 +52,16 @@ def _figure(picture: Picture) -> tuple[Any, Any]:
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - _TITLE / height))
     figure = Figure(figsize=(_WIDTH, height), layout=layout)
     FigureCanvasAgg(figure)
-    figure.text(0.01, 1 - 0.12 / height, picture.title, va="top", fontsize=14, fontweight="bold")
-    figure.text(0.01, 1 - 0.42 / height, picture.subtitle, va="top", fontsize=10, color=GREY)
+    title, subtitle = _fitting(14, picture.title, 68), _fitting(10, picture.subtitle, 105)
+    figure.text(0.01, 1 - 0.12 / height, picture.title, va="top", fontsize=title, fontweight="bold")
+    figure.text(0.01, 1 - 0.42 / height, picture.subtitle, va="top", fontsize=subtitle, color=GREY)
     axes = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
     return figure, axes
+
+
+def _fitting(size: float, text: str, length: int) -> float:
+    """The size of letters at which a text that is longer than `length` still fits."""
+    return size * min(1.0, length / len(text))
 
 
 def _draw_band(axis: Any, band: Band) -> None:
@@ -65,7 +71,7 @@ def _draw_band(axis: Any, band: Band) -> None:
     lower, upper = _filled(band.lower, band.low), _filled(band.upper, band.high)
     axis.fill_between(band.times, lower, upper, color=BLUE, alpha=0.18, linewidth=0, label="interval")
     axis.set_ylim(band.low, band.high)
-    axis.yaxis.set_major_formatter(lambda value, _: signed(round(value, 9)))
+    axis.yaxis.set_major_formatter(lambda value, _: band.shown(round(value, 9)))
 
 
 def _filled(values: tuple[float | None, ...], unknown: float) -> list[float]:

@@ -9,6 +9,7 @@ from retrainer.ab_experiment.config import ExperimentConfig
 from retrainer.experiment_tool.assumptions import Assumptions
 from retrainer.experiment_tool.looks import Look
 from retrainer.experiment_tool.outcomes import outcomes_in
+from retrainer.experiment_tool.replay_ledger import ledger_in, remarks, replay_ledger
 from retrainer.experiment_tool.replay_outcomes import ledger_for, replay
 from retrainer.experiment_tool.subjects import Subject
 
@@ -28,3 +29,9 @@ def of_outcomes(subject: Subject, assumed: Assumptions, path: str) -> Course:
     ledger = ledger_for(subject, assumed)
     outcomes = outcomes_in(path, ledger.config.metrics)
     return Course(subject.name, ledger.config, replay(subject, ledger, outcomes.windows), outcomes.remarks)
+
+
+def of_ledger(subject: Subject, path: str) -> Course:
+    """The course that a live experiment took; raises InputError or Refuted (see `replay_ledger`)."""
+    ledger = ledger_in(path, subject)
+    return Course(subject.name, ledger.config, replay_ledger(path, ledger), tuple(remarks(ledger)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from retrainer.api.v1alpha1.ab_experiment import AB_EXPERIMENT, ABExperimentSpec
@@ -20,11 +20,12 @@ _WANTED = f"an {AB_EXPERIMENT.kind}, or a {RETRAIN_POLICY.kind} with promotion.e
 
 @dataclass(frozen=True)
 class Subject:
-    """An experiment that a command is about."""
+    """An experiment that a command is about; `status` is empty unless it was read from a cluster."""
 
     kind: str
     name: str
     spec: ABExperimentSpec
+    status: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -72,7 +73,8 @@ def _subject(obj: Object) -> Subject:
     if not isinstance(spec, Mapping):
         raise InputError(f"{title}: spec is missing; add it")
     if obj["kind"] == AB_EXPERIMENT.kind:
-        return Subject(obj["kind"], name_of(obj), validated(ABExperimentSpec, spec, f"{title}: spec"))
+        valid = validated(ABExperimentSpec, spec, f"{title}: spec")
+        return Subject(obj["kind"], name_of(obj), valid, obj.get("status") or {})
     return Subject(obj["kind"], name_of(obj), _of_policy(spec.get("promotion"), f"{title}: spec.promotion"))
 
 
