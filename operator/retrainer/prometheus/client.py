@@ -173,6 +173,8 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     body = response.read(_LARGEST_ANSWER + 1)
     if len(body) > _LARGEST_ANSWER:
         raise SchemaMismatch(f"the answer is larger than {_LARGEST_ANSWER >> 20} MiB; narrow the selector")
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
     return body
 
 
