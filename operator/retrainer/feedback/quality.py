@@ -153,9 +153,10 @@ def read_quality(value: Any) -> float | None:
 
 def bounded(number: Decimal) -> float | None:
     """The number as it enters sums: None beyond LARGEST_QUALITY, 0 where it is next to 0."""
-    if abs(number) > LARGEST_QUALITY:
+    size = number.copy_abs()  # abs() would round
+    if size > LARGEST_QUALITY:
         return None
-    return 0.0 if abs(number) < Decimal(SMALLEST_QUALITY) else float(number)
+    return 0.0 if size < Decimal(SMALLEST_QUALITY) else float(number)
 
 
 def free_text(value: Any) -> str | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from retrainer.feedback.errors import Unauthorized, Unreachable
-from retrainer.feedback.hosts import checked_addresses
+from retrainer.feedback.hosts import checked_addresses, open_addresses
 
 PUBLIC = ["203.0.113.7"]
 
@@ -88,3 +88,11 @@ def test_the_systems_resolver_knows_the_decimal_form_of_an_address():
     """2852039166 is 169.254.169.254: the resolved address counts, not the text."""
     with pytest.raises((Unauthorized, Unreachable)):
         checked_addresses("2852039166", 80, ("2852039166",))
+
+
+def test_without_a_secret_any_host_may_be_asked_but_not_this_machine_nor_metadata():
+    assert open_addresses("prometheus.monitoring", 9090, False, to("10.0.0.5")) == ["10.0.0.5"]
+    assert open_addresses("localhost", 9090, True, to("127.0.0.1")) == ["127.0.0.1"]
+    for host, address in (("localhost", "127.0.0.1"), ("p", "169.254.169.254"), ("metadata", "10.0.0.5")):
+        with pytest.raises(Unauthorized):
+            open_addresses(host, 9090, False, to(address))

@@ -12,6 +12,7 @@ from retrainer.feedback.quality import (
     Unreadable,
     clean_text,
     read_document,
+    read_rating,
     read_time,
     scalar_text,
 )
@@ -53,6 +54,17 @@ def test_a_proved_scalar_is_read(value):
         assert scalar_text(value, 256) is not None
     if ask(proofs.text("x"), value):
         scalar_text(value, 1_000_000)
+
+
+SCALES = st.tuples(st.decimals(-5, 5, places=1), st.decimals(-5, 5, places=1))
+
+
+@settings(max_examples=80)
+@given(st.one_of(st.none(), st.integers(-7, 7), VALUES.filter(storable)), SCALES)
+def test_a_proved_rating_is_on_its_scale(value, scale):
+    if ask(proofs.whole_within("x", *scale), value):
+        number = read_rating(value)
+        assert number is None or scale[0] <= number <= scale[1]
 
 
 @settings(max_examples=150)

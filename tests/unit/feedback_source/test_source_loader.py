@@ -12,6 +12,8 @@ from retrainer.feedback.errors import SecretNotShared, Unreachable
 from retrainer.feedback.fingerprint import fingerprint
 from retrainer.feedback_source.loader import SourceLoader
 from retrainer.kube.errors import ApiError
+from retrainer.prometheus.client import PrometheusSource
+from retrainer.prometheus.endpoint import Endpoint
 
 KEY = ("ns", "a")
 PASSWORD = "s3cret-0451"
@@ -109,6 +111,34 @@ def test_a_rotated_password_other_hosts_or_another_spec_open_the_source_anew():
         ({**source(POSTGRES), "metadata": {"uid": "recreated"}}, secret()),
     ):
         assert load(obj, answer)[0].fingerprint != same.fingerprint
+
+
+def of_prometheus(answer=None, token=("db", "dsn"), loopback=False):
+    client = FakeClient(answer)
+    loader = SourceLoader(client, FakeCache(None), None, 30.0, loopback)
+    return asyncio.run(loader.load(Endpoint("ns", "http://p:9090", token))), client
+
+
+def test_prometheus_without_a_token_needs_no_secret():
+    opened, client = of_prometheus(token=None)
+    assert isinstance(opened.open(), PrometheusSource)
+    assert client.asked == []
+
+
+def test_a_token_comes_from_a_shared_secret_and_is_never_shown():
+    opened, client = of_prometheus(secret())
+    assert isinstance(opened.open(), PrometheusSource)
+    assert client.asked == [("ns", "db")]
+    assert PASSWORD not in repr(opened)
+    for answer in (None, secret(allow="no"), secret(hosts=""), refusal(403)):
+        with pytest.raises(SecretNotShared):
+            of_prometheus(answer)
+
+
+def test_a_rotated_token_opens_prometheus_anew():
+    same, other = of_prometheus(secret())[0], of_prometheus(secret())[0]
+    assert same.fingerprint == other.fingerprint
+    assert of_prometheus(secret(password="new"))[0].fingerprint != same.fingerprint
 
 
 def test_a_cursor_survives_a_new_interval_but_no_new_mapping():
