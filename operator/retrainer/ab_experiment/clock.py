@@ -19,7 +19,8 @@ STEPPED_BACK_SECONDS = 5
 """Two operators' clocks may differ by so much; more is a step back."""
 
 _REMEDY = "nothing is raised, promoted or ended by time until the clock is set right"
-_SIZES = ((86_400, "a day"), (3600, "an hour"), (600, "ten minutes"))
+_SIZES = ((70_000, "a day or more"), (3000, "about an hour or more"))
+"""In steps, and these not where clocks are wont to jump to, so that a message does not change with every look."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def moment(now: float, ahead: float | None, last: float = 0.0) -> Moment:
     at = max(min(believed, default=last), last)
     if ahead is not None and abs(ahead) > TOLERANCE_SECONDS:
         side = "ahead of" if ahead > 0 else "behind"
-        return Moment(at, f"the operator's clock is more than {_size(abs(ahead))} {side} the API server's; {_REMEDY}")
+        return Moment(at, f"the operator's clock is {_size(abs(ahead))} {side} the API server's; {_REMEDY}")
     if not believed:
         written = datetime.fromtimestamp(last, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
         return Moment(at, f"the clock has gone back to before {written}, when the ledger was written; {_REMEDY}")
@@ -47,5 +48,4 @@ def moment(now: float, ahead: float | None, last: float = 0.0) -> Moment:
 
 
 def _size(seconds: float) -> str:
-    """In steps, so that a message does not change with every look."""
-    return next((name for size, name in _SIZES if seconds > size), "a minute")
+    return next((name for size, name in _SIZES if seconds > size), "minutes")

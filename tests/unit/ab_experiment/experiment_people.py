@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from retrainer.ab_experiment.input import ArmOutcomes
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
@@ -44,6 +44,13 @@ class People:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.extra = random.Random(f"extra {self.seed}")
+
+    def fork(self) -> People:
+        """The same people, who from here on live another life."""
+        other = replace(self, requests=list(self.requests))
+        other.rng.setstate(self.rng.getstate())
+        other.extra.setstate(self.extra.getstate())
+        return other
 
     def send(self, start: float, end: float, per_second: int, weight: int) -> None:
         """Requests at this candidate weight; with a salt each user always gets the same arm."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from unit.ab_experiment.world import STANDALONE, Killed, World, spec
+from unit.ab_experiment.world import POLICY, STANDALONE, Killed, World, spec
 
 from retrainer.ab_experiment.decide import decide
 from retrainer.ab_experiment.input import Readiness
 from retrainer.ab_experiment.ledger import load, replay
 
-POLICY = {"policyRef": {"name": "tutor"}}
 RAMP = {"steps": [{"weightPercent": 25, "minimumUnits": 30}, {"weightPercent": 50, "minimumUnits": 60}]}
 STEP = 2.5
 """Seconds between passes: windows of five seconds still see one pass inside each."""
@@ -36,11 +36,25 @@ class Watched(World):
         assert self.routed_weight <= min(self.announced(), self.status.get("weightPercent") or 0), "route before both"
 
 
-def finished(world: World) -> World:
+def finished(world: Watched) -> Watched:
+    """To the verdict, and two passes more."""
     world.run(step=STEP)
     for _ in range(2):
         world.tick(STEP)
     return world
+
+
+def crash_points(world: Watched) -> Iterator[Watched]:
+    """For every write of the whole course a world that is about to be killed before it."""
+    after = 0
+    while after < 2:
+        after += bool(world.status.get("decision"))
+        before = world.fork()
+        world.tick(STEP)
+        for write in range(before.writes, world.writes):
+            point = before.fork()
+            point.kill_before_write = write
+            yield point
 
 
 def short(traffic: dict) -> dict:
@@ -81,31 +95,32 @@ SCENARIOS = {
 def test_killed_before_any_write_and_restarted_the_course_is_the_same(scenario):
     undisturbed = finished(Watched(**scenario))
     verdict = undisturbed.status["decision"]
-    for write in range(undisturbed.writes):
-        world = finished(Watched(**scenario, kill_before_write=write))
+    points = 0
+    for world in crash_points(Watched(**scenario)):
+        points += 1
+        finished(world)
         assert world.kill_before_write is None, "the kill happened"
         assert world.status["decision"]["verdict"] == verdict["verdict"]
         assert world.routed_weight == undisturbed.routed_weight
         ledger = load(world.ledger, world.parsed)
         assert replay(ledger) == ledger.state
-        numbers = [line["window"] for line in history(world) if line["kind"] == "window"]
-        assert numbers == sorted(set(numbers))
         assert [said(line) for line in history(world)] == [said(line) for line in history(undisturbed)]
         if verdict["verdict"] == "PromoteCandidate":
             assert history(world) == history(undisturbed)
             assert world.status == undisturbed.status
+    assert points == undisturbed.writes
 
 
 @pytest.mark.parametrize("down", [3.0, 17.0])
 def test_an_operator_that_stays_away_for_a_while_decides_the_same(down):
-    undisturbed = finished(Watched(spec=short(POLICY)))
-    for write in range(undisturbed.writes):
-        world = Watched(spec=short(POLICY), kill_before_write=write)
+    for world in crash_points(Watched(spec=short(POLICY))):
         run_until_killed(world)
         world.wait(down)
         finished(world)
         assert world.status["decision"]["verdict"] == "PromoteCandidate"
         assert world.status["weightPercent"] == 100
+        numbers = [line["window"] for line in history(world) if line["kind"] == "window"]
+        assert numbers == sorted(set(numbers))
         ledger = load(world.ledger, world.parsed)
         assert replay(ledger) == ledger.state
 

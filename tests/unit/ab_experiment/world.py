@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
+from routing_contract import kserve_acts
 from unit.ab_experiment.experiment_people import People
 
 from retrainer.ab_experiment.children import ledger_name, routing_for
@@ -74,6 +74,13 @@ PUBLISHED = {"configMap": {"name": "tutor-assignment"}}
 ISTIO = {"virtualService": {"name": "tutor", "hosts": ["tutor.example.com"]}}
 
 
+def copied(obj: Any) -> Any:
+    """Another of the same plain data; several times faster than `copy.deepcopy`."""
+    if isinstance(obj, dict):
+        return {key: copied(value) for key, value in obj.items()}
+    return [copied(value) for value in obj] if isinstance(obj, list) else obj
+
+
 @dataclass
 class World:
     """Everything outside the operator; `pass_once` is one pass of the operator over the experiment."""
@@ -89,10 +96,10 @@ class World:
     baseline: Readiness = Readiness(True)
     candidate: Readiness = Readiness(True)
     source_down: bool = False
-    clock_ahead: float | None = None
-    """What the API server's answers tell of our clock."""
     clock_wrong: float = 0.0
     """What our clock is ahead of the time, in seconds."""
+    server_wrong: float | None = 0.0
+    """The same of the API server's clock; None: its answers do not tell."""
     people: People | None = None
     writes: int = 0
     kill_before_write: int | None = None
@@ -108,6 +115,16 @@ class World:
         if self.people is None:
             rates = (self.baseline_rate, self.candidate_rate)
             self.people = People(self.seed, rates, self.missing_share, self.split_odds)
+
+    def fork(self) -> Self:
+        """The same world, from here on another."""
+        assert self.people is not None
+        other = replace(self, people=self.people.fork())
+        other.experiment, other.ledger = copied(self.experiment), copied(self.ledger)
+        other.objects = {ref: copied(obj) for ref, obj in self.objects.items()}
+        other.version, other.events = self.version, list(self.events)
+        other.applied_routes = list(self.applied_routes)
+        return other
 
     # --- the operator -------------------------------------------------------------------------------------
 
@@ -128,15 +145,20 @@ class World:
         """What the operator's clock says."""
         return self.now + timedelta(seconds=self.clock_wrong)
 
+    @property
+    def clock_ahead(self) -> float | None:
+        """Our clock against the API server's."""
+        return None if self.server_wrong is None else self.clock_wrong - self.server_wrong
+
     def look(self) -> ExperimentInput:
         windows = due_windows(self.experiment, self.ledger, self.clock, self.clock_ahead)
         readings = {} if self.source_down else {w.number: self.read(w.start, w.end) for w in windows}
         return ExperimentInput(
-            obj=copy.deepcopy(self.experiment),
-            ledger=copy.deepcopy(self.ledger),
+            obj=copied(self.experiment),
+            ledger=copied(self.ledger),
             baseline=self.baseline,
             candidate=self.candidate,
-            routed={ref: copy.deepcopy(self.objects.get(ref)) for ref in self.routing.refs},
+            routed={ref: copied(self.objects.get(ref)) for ref in self.routing.refs},
             parent_refs=(PARENT,),
             rates={"likes": 0.7, "dislikes": 0.3, "errors": 0.05},
             readings=readings,
@@ -177,19 +199,19 @@ class World:
         old = self.status.get("decision")
         assert status is not None
         assert old is None or status["decision"] == old, "a decision is final"
-        self.experiment["status"] = copy.deepcopy(status)
+        self.experiment["status"] = copied(status)
         self.experiment["metadata"]["resourceVersion"] = self._next_version()
 
     def _create(self, obj: dict[str, Any]) -> None:
         assert obj["kind"] == "ConfigMap"
         if self.ledger is None:
-            self.ledger = copy.deepcopy(obj)
+            self.ledger = copied(obj)
             self.ledger["metadata"]["resourceVersion"] = self._next_version()
 
     def _replace_ledger(self, obj: dict[str, Any]) -> None:
         if self.ledger is None or obj["metadata"]["resourceVersion"] != self.ledger["metadata"]["resourceVersion"]:
             raise Conflicts
-        self.ledger = copy.deepcopy(obj)
+        self.ledger = copied(obj)
         self.ledger["metadata"]["resourceVersion"] = self._next_version()
 
     def _apply_route(self, obj: dict[str, Any]) -> None:
@@ -206,7 +228,8 @@ class World:
         meta = obj["metadata"]
         ref = Ref(obj["apiVersion"], obj["kind"], "ml", meta["name"])
         before = self.objects.get(ref)
-        self.objects[ref] = copy.deepcopy(obj)
+        self.objects[ref] = copied(obj)
+        self.objects[ref]["metadata"].setdefault("uid", f"uid of {meta['name']}")
         self.objects[ref]["metadata"]["generation"] = 1 if before is None else before["metadata"]["generation"] + 1
 
     # --- policy, gateway, people --------------------------------------------------------------------------
@@ -229,6 +252,10 @@ class World:
             if obj["kind"] == "VirtualService":
                 routes = obj["spec"]["http"][-1]["route"]
                 return sum(r["weight"] for r in routes if r["destination"]["host"] == "tutor-r4")
+            if obj["kind"] == "InferenceService":
+                traffic = obj["status"]["components"]["predictor"]["traffic"]
+                return sum(t["percent"] for t in traffic if t["revisionName"] == "tutor-predictor-00002")
+        for obj in self.objects.values():
             if obj["kind"] == "ConfigMap":
                 return int(obj["data"]["weightPercent"])
         return 0
@@ -243,6 +270,9 @@ class World:
             self._put(httproute.build("tutor", "ml", parent_refs=(PARENT,), backends=backends, by_header=by_header))
 
     def gateway_accepts(self) -> None:
+        for obj in self.objects.values():
+            if obj["kind"] == "InferenceService":
+                kserve_acts(obj)
         if self.route is not None:
             conditions = [
                 {"type": t, "status": "True", "observedGeneration": self.route["metadata"]["generation"]}
