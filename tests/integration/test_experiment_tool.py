@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.experiment_tool.tool_files import SAMPLE, experiment, lines, write_lines, write_yaml
+from retrainer.experiment_tool import which_settings
+from retrainer.experiment_tool.pages import quoted
+from tests.unit.experiment_tool.tool_files import ROOT, SAMPLE, experiment, lines, write_lines, write_yaml
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RETRAINER = [sys.executable, "-m", "retrainer", "experiment"]
@@ -107,3 +109,23 @@ def test_the_operator_loads_nothing_of_these_commands_but_their_arguments(folder
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
     tool = "retrainer.experiment_tool"
     assert done.stderr.split() == [tool, f"{tool}.cli", f"{tool}.failure"]
+
+
+def test_the_table_of_settings_in_the_how_to_is_what_a_simulation_gives():
+    """One cheap row, with a quarter of the runs: within four standard errors of the page."""
+    page = (ROOT / "docs" / "which-settings.md").read_text(encoding="utf-8")
+    shown = which_settings.rows_in(page)[0]
+    found = which_settings.foreseen(which_settings.SETTINGS[0], runs=500, seed=7)
+    useless, better = found.cases[0], found.cases[1]
+    assert better.promoted == pytest.approx(float(shown["power"].removesuffix(" %")) / 100, abs=0.03)
+    assert useless.promoted == pytest.approx(float(shown["useless promoted"].removesuffix(" %")) / 100, abs=0.03)
+    median, most = (float(days) for days in shown["days to decide (median; 90 %)"].split(";"))
+    assert better.days_median == pytest.approx(median, rel=0.2)
+    assert better.days_90_percent == pytest.approx(most, rel=0.3)
+
+
+def test_the_simulation_that_the_reference_quotes_is_real(folder: Path):
+    page = (ROOT / "docs" / "experiment-tool.md").read_text(encoding="utf-8")
+    command, shown = next((c, out) for c, out in quoted(page) if "simulate" in c)
+    done = run(*command.split()[2:], folder=ROOT)
+    assert done.stdout.rstrip() == shown

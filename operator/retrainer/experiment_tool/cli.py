@@ -181,7 +181,7 @@ def _plot(arguments: argparse.Namespace) -> int:
     if not looks:
         raise InputError("no window has been counted yet: there is nothing to draw")
     path = arguments.output or default_path(course.name)
-    draw(picture(course.name, looks, course.config.metrics, course.config.units_needed), path)
+    draw(picture(course.name, looks, course.metrics), path)
     print(path)
     return DONE
 

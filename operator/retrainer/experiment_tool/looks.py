@@ -25,7 +25,8 @@ class Verdict:
 @dataclass(frozen=True)
 class Look:
     """After window `window` (from `start` to `end`, seconds since the epoch or since the start), all windows so
-    far taken together; `findings` by metric, the primary first. `decision` stays from the look that made it."""
+    far taken together; `findings` by metric, the primary first; `units_needed` as far as the plan knew by then.
+    `decision` stays from the look that made it."""
 
     window: int
     start: float
@@ -33,6 +34,7 @@ class Look:
     weight_percent: int
     findings: Mapping[str, Finding]
     split: Split
+    units_needed: int
     decision: Verdict | None
 
     def to_json(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Picture:
     decided: float | None
 
 
-def picture(name: str, looks: Sequence[Look], metrics: Sequence[MetricPlan], units_needed: int) -> Picture:
+def picture(name: str, looks: Sequence[Look], metrics: Sequence[MetricPlan]) -> Picture:
     """The picture of some looks (at least one), in their order."""
     origin = looks[0].start
     length, unit = _unit(looks[-1].end - origin)
@@ -70,7 +70,7 @@ def picture(name: str, looks: Sequence[Look], metrics: Sequence[MetricPlan], uni
         weights=tuple(_weights(looks, origin, length)),
         times=times,
         units=tuple(look.split.total for look in looks),
-        units_needed=units_needed,
+        units_needed=looks[-1].units_needed,
         decided=decided,
     )
 
@@ -113,7 +113,7 @@ def _band(plan: MetricPlan, looks: Sequence[Look], times: tuple[float, ...]) -> 
     estimate = tuple(f.estimate for f in found)
     lower, upper = tuple(f.lower for f in found), tuple(f.upper for f in found)
     low, high = _axis(bar, estimate, lower, upper)
-    shown = words.change if plan.scale == "Events" else words.signed
+    shown = _percent if plan.scale == "Events" else words.signed
     return Band(
         heading=f"{shortened(plan.name)}: {plan.role.lower()}, {'higher' if good > 0 else 'lower'} is better",
         bar=bar,
@@ -126,6 +126,10 @@ def _band(plan: MetricPlan, looks: Sequence[Look], times: tuple[float, ...]) -> 
         low=low,
         high=high,
     )
+
+
+def _percent(value: float) -> str:
+    return words.change(value) if value else "0"
 
 
 _Series = Sequence[float | None]

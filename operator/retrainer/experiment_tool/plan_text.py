@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from retrainer.ab_experiment.config import unit_of
 from retrainer.experiment_tool.assumptions import Rate
 from retrainer.experiment_tool.planning import DAY, Planned
 from retrainer.experiment_tool.tables import number, percent, span, table
+from retrainer.statistics.metric import MetricPlan
 
 _ORIGINS = {
     "Given": "",
@@ -36,13 +38,17 @@ def _metrics(planned: Planned) -> str:
     for metric in planned.config.metrics:
         needed = planned.units_by_metric[metric.name]
         alone = "unknown" if needed is None else f"{needed:,}"
-        rate = "–" if metric.scale == "Unbounded" else _rate(planned.assumed.rates[metric.name])
+        rate = _spread(metric) if metric.scale == "Unbounded" else _rate(planned.assumed.rates[metric.name])
         rows.append([metric.name, metric.role, metric.goal, rate, number(metric.effect), alone])
     return table(["metric", "role", "goal", "rate", "effect or margin", "units needed"], rows, left=4)
 
 
 def _rate(rate: Rate) -> str:
     return f"{number(rate.value, 4)}{_ORIGINS[rate.origin]}"
+
+
+def _spread(metric: MetricPlan) -> str:
+    return "–" if metric.variance is None else f"deviation {number(math.sqrt(metric.variance))}"
 
 
 def _steps(planned: Planned) -> str:

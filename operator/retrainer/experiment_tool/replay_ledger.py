@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from retrainer.ab_experiment.config import spec_digest
-from retrainer.ab_experiment.counting import Circumstances, effects_in_words, findings, judge, window_line
+from retrainer.ab_experiment.counting import Circumstances, effects_in_words, findings, judge, units_needed, window_line
 from retrainer.ab_experiment.input import ArmOutcomes
 from retrainer.ab_experiment.ledger import Ledger, Place, append, load, replay
 from retrainer.ab_experiment.state import AlteredLedger, State, seconds
@@ -199,6 +199,7 @@ def _look(ledger: Ledger, line: Mapping[str, Any]) -> Look:
         weight_percent=line["weightPercent"],
         findings=findings(ledger),
         split=ledger.state.split,
+        units_needed=units_needed(ledger),
         decision=None,
     )
 

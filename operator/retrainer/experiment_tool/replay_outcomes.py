@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retrainer.ab_experiment.config import ExperimentConfig, Step
-from retrainer.ab_experiment.counting import Circumstances, findings, judge
+from retrainer.ab_experiment.counting import Circumstances, findings, judge, units_needed
 from retrainer.ab_experiment.ledger import Ledger, begin
 from retrainer.ab_experiment.rules import Outcome
 from retrainer.ab_experiment.state import State, advance, iso
@@ -119,5 +119,6 @@ def _look(course: _Course, window: CountedWindow) -> Look:
         weight_percent=window.weight_percent,
         findings=findings(course.ledger, course.state),
         split=course.state.split,
+        units_needed=units_needed(course.ledger, course.state),
         decision=course.decision,
     )

@@ -22,7 +22,7 @@ def drawn(folder: Path, rows: list[Any], obj: dict[str, Any] | None = None) -> P
     chosen = subject(folder, obj or experiment())
     course = of_outcomes(chosen, assumptions(chosen, ["0.7"], []), write_lines(folder / "o.jsonl", rows))
     looks = list(course.looks)
-    return picture("tutor", looks, course.config.metrics, course.config.units_needed)
+    return picture("tutor", looks, course.metrics)
 
 
 def rising(folder: Path) -> Picture:
