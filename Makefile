@@ -64,18 +64,18 @@ test-perf: install kubectl ## Measure the operator on a real control plane
 
 .PHONY: verify
 verify: install ## Generated files are current; style, types and import rules hold
-	@$(BIN)/python -m retrainer.crdgen .
-	@changes="$$(git status --porcelain -- crds docs/reference)"; if [ -n "$$changes" ]; then \
+	@$(BIN)/python -m retrainer.crdgen . && $(BIN)/python manifests/argocd/build.py
+	@changes="$$(git status --porcelain -- crds docs/reference manifests/argocd)"; if [ -n "$$changes" ]; then \
 	  echo "Generated files differ from what is committed; run 'make generate' and commit:"; echo "$$changes"; \
-	  git --no-pager diff --stat -- crds docs/reference; exit 1; fi
+	  git --no-pager diff --stat -- crds docs/reference manifests/argocd; exit 1; fi
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache >/tmp/retrainer-imports.$$$$ || { cat /tmp/retrainer-imports.$$$$; exit 1; }; \
 	  tail -3 /tmp/retrainer-imports.$$$$; rm -f /tmp/retrainer-imports.$$$$
 
 .PHONY: generate
-generate: install ## Write crds/ and docs/reference/ from the API models
-	@$(BIN)/python -m retrainer.crdgen .
+generate: install ## Write crds/, docs/reference/ and Argo CD's ConfigMap from their sources
+	@$(BIN)/python -m retrainer.crdgen . && $(BIN)/python manifests/argocd/build.py
 
 .PHONY: cluster
 cluster: install ## Start a Kubernetes control plane with a node agent and a gateway

@@ -4,6 +4,7 @@ The form is `<action>[:<argument>]/<id>`, for example `rollback:3/2026-11-21a`. 
 1. executes `pending_request(obj, actions)` if there is one,
 2. tells `refused_request(obj, actions)` as a Warning event if there is one,
 3. writes `acknowledgement(obj)` to `status.lastHandledRequest` in the same status write.
+The reconciler keeps the ids of earlier requests (`with_history`): an annotation that Git restores is not executed anew.
 A request that is there when the object is first seen is acknowledged without being executed: otherwise an
 annotation that was committed to Git would be replayed whenever the object is created again.
 """
@@ -19,6 +20,8 @@ from retrainer.api.v1alpha1.kind import REQUEST_ANNOTATION
 
 _FORM = re.compile(r"(?P<action>[a-z][a-z-]{0,31})(?::(?P<argument>[^/\s]{1,100}))?/(?P<id>[A-Za-z0-9._-]{1,63})")
 _TEXT_LIMIT = 253
+REMEMBERED = 16
+"""Ids of earlier requests that are kept; whoever restores an older annotation than that asks again."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,16 @@ def acknowledgement(obj: Mapping[str, Any]) -> str | None:
     return text[:_TEXT_LIMIT]
 
 
+def with_history(before: Mapping[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
+    """The status `after`, with the id of the request that it no longer names among `handledRequests`."""
+    gone = parse_request(str((before or {}).get("lastHandledRequest") or ""))
+    now = parse_request(str(after.get("lastHandledRequest") or ""))
+    if gone is None or (now is not None and now.id == gone.id):
+        return after
+    known = [id_ for id_ in after.get("handledRequests") or () if id_ != gone.id]
+    return {**after, "handledRequests": [*known, gone.id][-REMEMBERED:]}
+
+
 def parse_request(text: str) -> Request | None:
     """The request, or None where the text does not have its form."""
     match = _FORM.fullmatch(text)
@@ -77,7 +90,8 @@ def _new_request(obj: Mapping[str, Any]) -> Request | str | None:
         return text
     before = parse_request(handled)
     # The id counts, not the text: the same id with another action was used by mistake and is not new.
-    return None if before is not None and before.id == request.id else request
+    known = {*(status.get("handledRequests") or ()), *((before.id,) if before else ())}
+    return None if request.id in known else request
 
 
 def _annotation(obj: Mapping[str, Any]) -> str | None:

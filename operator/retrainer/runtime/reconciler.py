@@ -16,6 +16,7 @@ from retrainer.kube.client import Client
 from retrainer.kube.errors import ApiError, Conflict, NameConflict, Refused
 from retrainer.kube.resources import Resource, resource_of_object
 from retrainer.plan import Object, Plan
+from retrainer.requests import with_history
 from retrainer.runtime.lease import NotLeader
 
 _log = logging.getLogger(__name__)
@@ -100,8 +101,9 @@ class Reconciler(Generic[I]):
         return plan.requeue_after
 
     async def _carry_out(self, obj: Object, plan: Plan, now: datetime) -> None:
-        if plan.status is not None and plan.status == obj.get("status"):
-            plan = dataclasses.replace(plan, status=None)
+        if plan.status is not None:
+            status = with_history(obj.get("status"), plan.status)
+            plan = dataclasses.replace(plan, status=None if status == obj.get("status") else status)
         await carry_out(self._in.client, obj, plan, now, self._remember, self._in.may_write)
 
     def _remember(self, written: Object) -> None:

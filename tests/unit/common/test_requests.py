@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrainer.requests import Request, acknowledgement, parse_request, pending_request, refused_request
+from retrainer.api.v1alpha1.kind import REQUEST_ANNOTATION
+from retrainer.requests import (
+    REMEMBERED,
+    Request,
+    acknowledgement,
+    parse_request,
+    pending_request,
+    refused_request,
+    with_history,
+)
 
 ACTIONS = ("run", "rollback")
 
@@ -64,3 +73,27 @@ def test_whatever_is_acknowledged_is_never_pending_again(text):
 @pytest.mark.parametrize("text", ["run:/a", "run:a/b/c", "run:\n/a", "run/a\n", "-/a"])
 def test_texts_without_the_form_do_not_parse(text):
     assert parse_request(text) is None
+
+
+class TestHistory:
+    def test_an_earlier_request_that_git_restores_is_not_executed_again(self):
+        first = with_history({}, {"observedGeneration": 1, "lastHandledRequest": "run/a"})
+        second = with_history(first, {**first, "lastHandledRequest": "run/b"})
+        assert second["handledRequests"] == ["a"]
+        restored = {"metadata": {"annotations": {REQUEST_ANNOTATION: "run/a"}}, "status": second}
+        assert pending_request(restored, ACTIONS) is None
+        third = with_history(second, {**second, "lastHandledRequest": acknowledgement(restored)})
+        assert third["handledRequests"] == ["a", "b"]
+        asked_anew = {"metadata": {"annotations": {REQUEST_ANNOTATION: "run/c"}}, "status": third}
+        assert pending_request(asked_anew, ACTIONS) is not None
+
+    def test_nothing_is_remembered_where_nothing_changed(self):
+        status = {"lastHandledRequest": "run/a"}
+        assert with_history(status, dict(status)) == status
+        assert with_history(None, {"lastHandledRequest": "run/a"}) == {"lastHandledRequest": "run/a"}
+
+    def test_only_so_many_are_remembered(self):
+        status = {"lastHandledRequest": "run/0"}
+        for number in range(1, 40):
+            status = with_history(status, {**status, "lastHandledRequest": f"run/{number}"})
+        assert status["handledRequests"] == [str(n) for n in range(39 - REMEMBERED, 39)]

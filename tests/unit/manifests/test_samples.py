@@ -53,7 +53,7 @@ def test_files_leave_the_namespace_to_the_kustomization():
 def test_a_policy_that_vanishes_from_git_is_not_pruned():
     for obj in OURS:
         if obj["kind"] == "RetrainPolicy":
-            assert obj["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] == "Prune=false"
+            assert obj["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
 
 
 def references(value, key):

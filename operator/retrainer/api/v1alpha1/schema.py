@@ -266,3 +266,7 @@ class ObjectStatus(StatusModel):
     """What is true of this object now, and why."""
     last_handled_request: Annotated[str, Field(max_length=253)] | None = None
     """The request (annotation retrainer.dev/request) that was last acknowledged."""
+    handled_requests: Annotated[
+        tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=16), Atomic()
+    ] | None = None
+    """Ids of earlier requests, the latest last: none of them is executed again."""
