@@ -132,6 +132,7 @@ def _status(draft: Draft, scene: Scene) -> Object:
             scene.source,
             scene.now,
             scene.moment.doubt,
+            scene.routing.standalone,
         )
     )
 

@@ -11,7 +11,14 @@ from retrainer.ab_experiment import running
 from retrainer.ab_experiment.children import ledger_object, routing_for
 from retrainer.ab_experiment.completing import completed, is_complete
 from retrainer.ab_experiment.input import ExperimentInput
-from retrainer.ab_experiment.report import Stated, awaiting_decision, decided, route_applied
+from retrainer.ab_experiment.report import (
+    LEFT_TO_POLICY,
+    TO_BE_CARRIED_OUT,
+    Stated,
+    awaiting_decision,
+    decided,
+    route_applied,
+)
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
 from retrainer.conditions import get_condition, is_true, set_condition, set_settled, timestamp
@@ -32,8 +39,11 @@ def keep(seen: ExperimentInput, spec: ABExperimentSpec, now: datetime) -> Plan:
     status["weightPercent"] = weight = 100 if decision["verdict"] == "PromoteCandidate" else 0
     routing = routing_for(seen.obj, spec, seen.parent_refs)
     stated = [decided(decision), awaiting_decision(None)]
+    # What is a user's is theirs again as soon as it has carried the verdict once.
     handed_back = not routing.exclusive and is_true(status.get("conditions"), "RouteApplied")
-    if routing.standalone and not handed_back:
+    if not routing.standalone:
+        stated.append(LEFT_TO_POLICY)
+    elif not handed_back:
         route = routing.observe(seen.routed)
         stated.append(route_applied(route, weight, route.carries(weight), None))
     _state(status, seen, stated, now)
@@ -110,7 +120,7 @@ def _end(
     status = _base(seen)
     status["weightPercent"] = 100 if verdict == "PromoteCandidate" else 0
     status["decision"] = decision
-    _state(status, seen, [decided(decision), awaiting_decision(None)], now)
+    _state(status, seen, [decided(decision), awaiting_decision(None), TO_BE_CARRIED_OUT], now)
     told = Event(verdict, message, "Normal" if verdict == "PromoteCandidate" else "Warning")
     # What carries the weights is drawn to 100 only by a later pass, which has seen the verdict.
     return _at_zero(seen, spec, Plan(status=status, status_first=True, events=(*events, told), requeue_after=1.0))

@@ -46,6 +46,8 @@ class Facts:
     source: str | None
     now: datetime
     clock: str | None = None
+    standalone: bool = True
+    """Whether the experiment itself writes what carries the weights."""
 
 
 def status_of(facts: Facts) -> Object:
@@ -78,7 +80,7 @@ def status_of(facts: Facts) -> Object:
 def _conditions(facts: Facts, known: Mapping[str, Finding]) -> tuple[Stated, ...]:
     return (
         succeeded(facts),
-        route_applied(facts.route, facts.ledger.state.weight, facts.ledger.state.applied is not None, facts.arms),
+        _route(facts),
         _sufficient_data(facts),
         _split_ok(facts.ledger),
         _response_rate(facts.ledger),
@@ -103,6 +105,19 @@ def decided(decision: Mapping[str, Any]) -> Stated:
     """The summary after the end; an experiment that keeps the baseline for a reason has done its work."""
     value: ConditionStatus = "False" if decision["verdict"] == "Inconclusive" else "True"
     return "Succeeded", value, Reason(decision["reason"]), f"{decision['verdict']}: {decision['message']}"
+
+
+def _route(facts: Facts) -> Stated:
+    state = facts.ledger.state
+    if state.decision and not facts.standalone:
+        return LEFT_TO_POLICY
+    return route_applied(facts.route, state.weight, state.applied is not None, facts.arms)
+
+
+LEFT_TO_POLICY: Stated = ("RouteApplied", "True", Reason.APPLIED, "the policy carries the verdict out")
+
+
+TO_BE_CARRIED_OUT: Stated = ("RouteApplied", "False", Reason.ROUTE_PENDING, "the verdict is to be carried out")
 
 
 def route_applied(route: RouteState, weight: int, applied: bool, arms: str | None) -> Stated:

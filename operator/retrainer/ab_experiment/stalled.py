@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from retrainer.ab_experiment.input import ExperimentInput
-from retrainer.ab_experiment.report import awaiting_decision, decided
+from retrainer.ab_experiment.report import TO_BE_CARRIED_OUT, awaiting_decision, decided
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
 from retrainer.conditions import set_condition, set_stalled, timestamp
 from retrainer.plan import Event, Object, Plan
@@ -44,7 +44,7 @@ def _abort(status: Object, why: str, now: datetime, generation: int | None) -> E
     status.update(decision=decision, weightPercent=0)
     status.pop("paused", None)
     conditions = status.get("conditions")
-    for type_, value, because, text in (decided(decision), awaiting_decision(None)):
+    for type_, value, because, text in (decided(decision), awaiting_decision(None), TO_BE_CARRIED_OUT):
         conditions = set_condition(conditions, type_, value, because.value, text, now, generation)
     status["conditions"] = conditions
     return Event("KeepBaseline", message, "Warning")

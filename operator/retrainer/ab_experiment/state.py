@@ -166,7 +166,7 @@ def _awaiting(config: ExperimentConfig, state: State, line: Line) -> State:
 
 def _decision(config: ExperimentConfig, state: State, line: Line) -> State:
     decision = {k: line[k] for k in ("verdict", "reason", "message")} | {"time": line["at"]}
-    return replace(state, decision=decision, weight=int(line["weightPercent"]), stretches=())
+    return replace(state, decision=decision, weight=int(line["weightPercent"]), applied=None, stretches=())
 
 
 _ADVANCE = {
