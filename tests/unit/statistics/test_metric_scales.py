@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrainer.statistics import betting, overlap, rate_ratio
-from retrainer.statistics.metric import GRID_REACH, MetricState, fold, state_from_json, state_to_json
+from retrainer.statistics.metric import MetricState, fold, state_from_json, state_to_json
 from retrainer.statistics.overlap import Score
 from retrainer.statistics.sums import ArmSums
 from retrainer.statistics.verdicts import engine, find
@@ -313,7 +313,3 @@ def test_before_anything_was_seen_no_scale_shows_numbers():
     for plan in PLANS.values():
         found = find(plan, MetricState())
         assert (found.verdict, found.estimate, found.lower, found.upper) == ("Undecided", None, None, None)
-
-
-def test_zero_is_the_middle_of_the_grid_for_every_scale():
-    assert GRID_REACH * LATENCY.effect / 4 == 160.0
