@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from experiment_world import WINDOW_SECONDS, Object, Trial, World
 
@@ -46,7 +47,7 @@ def assert_counted_once(lines: Sequence[Object]) -> None:
 
 def _left_out(counted: Sequence[Object]) -> Iterator[tuple[int, float]]:
     """Number and start of the windows between those that were counted."""
-    for before, after in zip(counted, counted[1:], strict=False):
+    for before, after in pairwise(counted):
         for number in range(before["window"] + 1, after["window"]):
             yield number, seconds(before["start"]) + (number - before["window"]) * WINDOW_SECONDS
 
@@ -94,7 +95,9 @@ class Sampler(threading.Thread):
         self.samples: list[Sample] = []
 
     def run(self) -> None:
-        while not self._end.wait(0.1):
+        ending = False
+        while not ending:
+            ending = self._end.wait(0.1)  # and one last look
             route = self._world.weight(self._name)
             told = decisions(self._world.ledger(self._name))
             decided = bool(told) and told[-1][0] != "weight"

@@ -119,7 +119,7 @@ class Records:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("CREATE TABLE feedback (id TEXT PRIMARY KEY, created_at TEXT, model TEXT, thumb INTEGER)")
+            connection.execute("CREATE TABLE feedback (id TEXT, created_at TEXT, model TEXT, thumb INTEGER)")
             connection.execute("CREATE INDEX at ON feedback (created_at)")
 
     def vote(self, model: int, thumbs: Sequence[int]) -> None:

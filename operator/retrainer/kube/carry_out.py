@@ -34,8 +34,7 @@ async def carry_out(
         await may_write()
         written(await create_or_adopt(client, obj))
     for obj in plan.applies:
-        await may_write()
-        written(await apply_if_ours(client, obj))
+        written(await apply_if_ours(client, obj, may_write))
     for obj in plan.replaces:
         await may_write()
         written(await client.replace(obj))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import aiohttp
@@ -32,6 +34,8 @@ class Client:
     def __init__(self, api: kube_client.ApiClient) -> None:
         self._api = api
         self.writes: Counter[tuple[str, str]] = Counter()
+        self._dated: tuple[float, float] | None = None
+        """The date of the last answer, seconds since the epoch, and when it came by the monotonic clock."""
 
     @classmethod
     async def connect(cls, kubeconfig: str | None = None) -> Client:
@@ -52,6 +56,16 @@ class Client:
 
     async def close(self) -> None:
         await self._api.close()  # type: ignore[no-untyped-call]
+
+    def clock_ahead(self) -> float | None:
+        """Seconds that our clock is ahead of the API server's, exact to about one; None before the first answer.
+
+        Between answers it is the monotonic clock that goes on, so that a jump of ours is seen at once.
+        """
+        if self._dated is None:
+            return None
+        date, came = self._dated
+        return time.time() - (date + time.monotonic() - came)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The object as it is now, or None."""
@@ -163,10 +177,18 @@ class Client:
             raw = await response.read()  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
             raise error_from(0, "NoAnswer", type(error).__name__) from error
+        self._note_date(response.headers.get("Date"))
         text = (raw or b"").decode("utf-8", "replace")
         if response.status >= 400:
             raise error_from(response.status, *_reason_and_message(text, response.reason))
         return text
+
+    def _note_date(self, date: str | None) -> None:
+        try:
+            whole = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return
+        self._dated = (whole + 0.5, time.monotonic())  # it leaves out the fraction
 
 
 def _reason_and_message(text: str, fallback: str | None) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from retrainer.kube.client import FIELD_MANAGER, Client
 from retrainer.kube.errors import AlreadyExists, NameConflict
 from retrainer.kube.resources import resource_of_object
@@ -46,14 +48,24 @@ async def create_or_adopt(client: Client, wanted: Object) -> Object:
         return found
 
 
-async def apply_if_ours(client: Client, wanted: Object) -> Object:
-    """Server-side apply, after making sure that the object is absent or ours; raises NameConflict."""
+async def _always() -> None:
+    """For those who need no lease."""
+
+
+async def apply_if_ours(client: Client, wanted: Object, may_write: Callable[[], Awaitable[None]] = _always) -> Object:
+    """Server-side apply, after making sure that the object is absent or ours; raises NameConflict.
+
+    `may_write` is awaited before every single write, and raises when it must not be: a process may have been
+    stopped while it waited for an answer, and another may lead when it wakes up.
+    """
     meta = wanted["metadata"]
     found = await client.get(resource_of_object(wanted), meta["namespace"], meta["name"])
+    await may_write()
     if found is None:
         return await create_or_adopt(client, wanted)
     _refuse_unless_ours(found, wanted)
     found = await _manage_by_apply(client, found)
+    await may_write()
     # Should another object have taken the name since, its uid differs and the server refuses to touch it.
     return await client.apply({**wanted, "metadata": {**meta, "uid": found["metadata"]["uid"]}})
 

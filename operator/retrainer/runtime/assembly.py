@@ -50,7 +50,9 @@ class Assembly:
         image = settings.trainer_image
         runs = RunObserver(client, cache, image)
         policies = PolicyObserver(client, cache, PolicyReadings(self.readings), image)
-        experiments = ExperimentObserver(client, cache, ExperimentReadings(self.readings))
+        experiments = ExperimentObserver(
+            client, cache, ExperimentReadings(self.readings), clock_ahead=client.clock_ahead
+        )
         sources = SourceObserver(self.readings)
         reconcilers: tuple[Reconciler[Any], ...] = (
             Reconciler(FEEDBACK_SOURCE, around, sources.observe, decide_source, "Ready"),

@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ class Server:
     requests: list[dict[str, Any]] = field(default_factory=list)
     drop: bool = False
     """Close the connection instead of answering."""
+    date: str | None = None
+    """The date that the answers bear; the real one if None."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
@@ -57,7 +61,8 @@ class Server:
             return web.Response()
         status, body = self.answers.pop(0) if self.answers else (200, {})
         text = body if isinstance(body, str) else json.dumps(body)
-        return web.Response(status=status, text=text, content_type="application/json")
+        headers = {} if self.date is None else {"Date": self.date}
+        return web.Response(status=status, text=text, content_type="application/json", headers=headers)
 
 
 def talk(
@@ -101,6 +106,45 @@ def kubeconfig(folder: Path, address: str) -> Path:
 
 def status(code: int, reason: str, message: str = "m") -> tuple[int, Object]:
     return code, {"kind": "Status", "reason": reason, "message": message, "code": code}
+
+
+class TestClock:
+    """Whether our clock agrees with the API server's is told by the dates of its answers."""
+
+    def ahead(self, tmp_path: Path, date: str, monkeypatch: pytest.MonkeyPatch, jump: float = 0.0) -> float | None:
+        """As the client tells it after one answer with this date, our clock having jumped since."""
+
+        async def conversation(client: Client) -> float | None:
+            await client.get(JOB, "team", "j")
+            now = client_module.time.time()
+            monkeypatch.setattr(client_module.time, "time", lambda: now + jump)
+            return client.clock_ahead()
+
+        found: float | None = talk(tmp_path, Server(date=date), conversation)
+        return found
+
+    def test_before_the_first_answer_nothing_is_known(self, tmp_path: Path) -> None:
+        async def conversation(client: Client) -> float | None:
+            return client.clock_ahead()
+
+        assert talk(tmp_path, Server(), conversation) is None
+
+    @pytest.mark.parametrize("date", ["", "yesterday"])
+    def test_an_answer_without_a_usable_date_tells_nothing(
+        self, tmp_path: Path, date: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.ahead(tmp_path, date, monkeypatch) is None
+
+    @pytest.mark.parametrize("seconds", [-3600, 0, 3600])
+    def test_the_date_of_an_answer_is_the_servers_clock(
+        self, tmp_path: Path, seconds: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        date = format_datetime(datetime.now(UTC) - timedelta(seconds=seconds), usegmt=True)
+        assert self.ahead(tmp_path, date, monkeypatch) == pytest.approx(seconds, abs=5)
+
+    def test_a_jump_after_the_answer_is_seen_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        date = format_datetime(datetime.now(UTC), usegmt=True)
+        assert self.ahead(tmp_path, date, monkeypatch, jump=3600) == pytest.approx(3600, abs=5)
 
 
 class TestRequests:

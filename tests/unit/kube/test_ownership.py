@@ -16,6 +16,10 @@ LABELS = {"retrainer.dev/managed-by": "retrainer", "retrainer.dev/owner-name": "
 RECORD = child(owner=None, **LABELS)
 
 
+class NotLeader(Exception):
+    """As the lease raises it."""
+
+
 @pytest.mark.parametrize(
     ("sentence", "found", "wanted", "expected"),
     [
@@ -137,6 +141,24 @@ class TestApplyIfOurs:
 
         asyncio.run(somebody_is_faster())
         assert self.managers(client) == [("somebody", "Update")]
+
+    @pytest.mark.parametrize(("exists", "checks", "written"), [(False, 0, []), (True, 0, []), (True, 1, ["merge"])])
+    def test_a_process_that_no_longer_leads_when_an_answer_comes_writes_no_more(
+        self, exists: bool, checks: int, written: list[str]
+    ) -> None:
+        """It may have been stopped while it waited, and woken when another had changed the object."""
+        client = FakeClient()
+        if exists:
+            client._store(OURS, "retrainer", "Update")
+        passed = iter(range(checks))
+
+        async def may_write() -> None:
+            if next(passed, None) is None:
+                raise NotLeader
+
+        with pytest.raises(NotLeader):
+            asyncio.run(apply_if_ours(client, OURS, may_write))
+        assert [verb for verb, _, _ in client.log] == written
 
     def test_a_write_by_somebody_else_meanwhile_is_a_conflict_that_the_next_pass_repeats(self) -> None:
         client = FakeClient()
