@@ -34,7 +34,8 @@ def objects_of(path: str) -> list[Object]:
     import yaml
 
     try:
-        documents = list(yaml.safe_load_all(text_of(path)))
+        # libyaml, where PyYAML has it, reads a full ledger ten times faster.
+        documents = list(yaml.load_all(text_of(path), getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""

@@ -85,7 +85,8 @@ def remarks(ledger: Ledger) -> Iterator[str]:
     folded = ledger.end.lines - len(ledger.lines)
     yield f"the chain of {len(ledger.lines)} lines is whole"
     if folded:
-        yield f"{folded} earlier lines were folded into the checkpoint: their evidence counts, their windows are past"
+        what = "their evidence counts, their windows are not shown"
+        yield f"{folded} earlier lines were folded into the checkpoint: {what}"
     decision = ledger.state.decision
     if decision is not None:
         yield f"verdict {decision['verdict']} ({decision['reason']}): {decision['message']}"

@@ -85,7 +85,7 @@ WRONG: list[tuple[str, tuple[str, ...], str]] = [
     ("no effect", ("simulate", "-f", "abx.yaml", "--units-per-day", "9", "--effect", "0"), "0: must be above 0"),
     ("nothing to replay", ("replay", "-f", "abx.yaml"), "one of the arguments --outcomes --ledger is required"),
     ("two to replay", ("replay", "-f", "abx.yaml", "--outcomes", "a", "--ledger", "b"), "not allowed with"),
-    ("a bad line", ("replay", "-f", "abx.yaml", "--outcomes", "abx.yaml"), "abx.yaml: line 1: is not valid JSON"),
+    ("a bad line", ("replay", "-f", "abx.yaml", "--outcomes", "abx.yaml"), "line 1: apiVersion is not a field here"),
     ("no ledger", ("replay", "-f", "abx.yaml", "--ledger", "abx.yaml"), "abx.yaml: holds no ledger"),
 ]  # fmt: skip
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from unit.ab_experiment.world import World, spec
 
+from retrainer.ab_experiment import ledger as ledger_module
+from retrainer.ab_experiment.input import Readiness
 from retrainer.experiment_tool.assumptions import assumptions
 from retrainer.experiment_tool.failure import InputError, Refuted
 from retrainer.experiment_tool.looks import Look
@@ -34,9 +35,9 @@ def experiment_of(world: World) -> Object:
 
 
 def files(folder: Path, experiment: Object, ledger: Object) -> tuple[Subject, str]:
-    """As `kubectl get … -o yaml` writes them."""
-    (folder / "abx.yaml").write_text(yaml.safe_dump(experiment), encoding="utf-8")
-    (folder / "ledger.yaml").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", **ledger}))
+    """As `kubectl get … -o json` writes them; JSON is YAML too."""
+    (folder / "abx.yaml").write_text(json.dumps(experiment), encoding="utf-8")
+    (folder / "ledger.yaml").write_text(json.dumps({"apiVersion": "v1", "kind": "ConfigMap", **ledger}))
     return one_subject(str(folder / "abx.yaml")), str(folder / "ledger.yaml")
 
 
@@ -122,6 +123,64 @@ def test_what_a_person_decided_is_shown_as_recorded(action: str, verdict: str, t
     decision = replayed(tmp_path, world)[-1].decision
     assert decision is not None
     assert (decision.verdict, decision.reason) == (verdict, f"Manual{action.capitalize()}")
+
+
+def paused(world: World) -> None:
+    world.request("pause/1")
+    world.run(seconds=12)
+    world.request("resume/2")
+
+
+def without_source(world: World) -> None:
+    world.source_down = True
+    world.run(seconds=12)
+    world.source_down = False
+
+
+def with_a_clock_ahead(world: World) -> None:
+    world.clock_wrong, world.server_wrong = 3600.0, 0.0
+    world.run(seconds=12)
+    world.clock_wrong = 0.0
+
+
+def without_candidate(world: World) -> None:
+    world.candidate = Readiness(False, "Service tutor-r4 has no ready endpoints")
+    world.run(seconds=12)
+    world.candidate = Readiness(True)
+
+
+@pytest.mark.parametrize("trouble", [paused, without_source, with_a_clock_ahead, without_candidate])
+def test_an_experiment_that_was_held_is_reproduced_with_its_circumstances(
+    trouble: Callable[[World], None], tmp_path: Path
+):
+    world = World()
+    world.run(seconds=20)
+    trouble(world)
+    world.run()
+    decided = world.status["decision"]
+    assert replayed(tmp_path, world)[-1].to_json()["decision"] == {
+        "verdict": decided["verdict"],
+        "reason": decided["reason"],
+    }
+
+
+def test_undecided_and_awaiting_a_person_is_no_verdict(tmp_path: Path):
+    limits = {"maximumDurationSeconds": 40, "minimumDurationSeconds": 0, "onInconclusive": "Hold"}
+    world = World(spec=spec(**limits)).run(seconds=60)
+    assert any(json.loads(text)["kind"] == "awaiting" for text in world.lines)
+    assert replayed(tmp_path, world)[-1].decision is None
+
+
+def test_windows_that_were_folded_away_count_and_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = replayed(tmp_path, better())
+    monkeypatch.setattr(ledger_module, "KEPT_LINES", 6)
+    world = World().run()
+    subject, path = files(tmp_path, experiment_of(world), world.ledger or {})
+    course = of_ledger(subject, path)
+    looks = list(course.looks)
+    assert 0 < len(looks) < len(whole)
+    assert looks == whole[-len(looks) :]
+    assert course.remarks[1].endswith("folded into the checkpoint: their evidence counts, their windows are not shown")
 
 
 def test_an_experiment_that_is_still_running_has_no_verdict(tmp_path: Path):

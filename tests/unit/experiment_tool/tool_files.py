@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from retrainer.experiment_tool.subjects import Subject, one_subject
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,7 +63,7 @@ def primary_only(**overrides: Any) -> dict[str, Any]:
 
 
 def write_yaml(path: Path, *objects: dict[str, Any]) -> str:
-    path.write_text(yaml.safe_dump_all(objects, sort_keys=False), encoding="utf-8")
+    path.write_text("\n---\n".join(map(json.dumps, objects)), encoding="utf-8")
     return str(path)
 
 
