@@ -15,7 +15,7 @@ from retrainer.simulation import boundary
 from retrainer.simulation.boundary import Scores, no_scores, no_strata
 from retrainer.simulation.nulls import Null, bars, nulls_of
 from retrainer.simulation.sums import BASELINE, CANDIDATE, Bools, Floats, Ints, Sums, nothing, oriented
-from retrainer.statistics import betting, events
+from retrainer.statistics import betting, events, rate_ratio
 from retrainer.statistics.metric import CALIBRATION, MetricPlan
 
 
@@ -149,13 +149,11 @@ class EventTrack:
 
     def __init__(self, plan: MetricPlan, nulls: tuple[Null, ...], runs: int) -> None:
         self.nulls = nulls
-        log_margin = math.log1p(plan.effect)
-        self.points = events.nodes(log_margin)
-        self.at = [int(np.argmin(np.abs(self.points - null.delta))) for null in nulls]
-        above, below = events.priors(log_margin)
-        self.priors = np.stack([(above if n.sign > 0 else below)[i] for n, i in zip(nulls, self.at, strict=True)])
-        self.likelihoods = np.zeros((runs, len(self.points)))
-        self.odds_less_one = np.expm1(self.points)
+        blends = [events.mixture(rate_ratio.SCALE, "Above" if n.sign > 0 else "Below", n.delta) for n in nulls]
+        # A row for each null: itself, then the nodes of its mixture.
+        self.points = np.stack([np.append(n.delta, b.log_ratios) for n, b in zip(nulls, blends, strict=True)])
+        self.shares = np.stack([b.weights for b in blends])
+        self.likelihoods = np.zeros((runs, *self.points.shape))
 
     def add(self, weight: Floats, sums: Sums, counted: Bools) -> None:
         sums = sums.where(counted)
@@ -163,15 +161,14 @@ class EventTrack:
         astray = np.any((sums.n == 0) & (sums.total > 0), axis=1)
         observed = np.divide(sums.n[:, CANDIDATE], requests, out=np.array(weight, float), where=requests > 0)
         share = np.where(astray, weight, observed)
-        both = sums.total.sum(axis=1)[:, None]
-        odds = np.log1p(share[:, None] * self.odds_less_one)
-        self.likelihoods += sums.total[:, CANDIDATE, None] * self.points - both * odds
+        both = sums.total.sum(axis=1)[:, None, None]
+        odds = np.log1p(share[:, None, None] * np.expm1(self.points))
+        self.likelihoods += sums.total[:, CANDIDATE, None, None] * self.points - both * odds
 
     def evidence(self) -> Floats:
-        top = self.likelihoods.max(axis=1, keepdims=True)
-        scaled = np.exp(self.likelihoods - top)
-        with np.errstate(divide="ignore"):
-            evidence: Floats = np.log(scaled @ self.priors.T) + top - self.likelihoods[:, self.at]
+        ratios = self.likelihoods[:, :, 1:] - self.likelihoods[:, :, :1]
+        top = ratios.max(axis=2)
+        evidence: Floats = np.log(np.sum(self.shares * np.exp(ratios - top[:, :, None]), axis=2)) + top
         return evidence
 
     def take(self, runs: Ints) -> None:
