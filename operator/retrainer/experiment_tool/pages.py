@@ -3,6 +3,7 @@ commands that a page quotes (from the root of the repository) and computes its t
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import re
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from retrainer.experiment_tool import which_settings
+from retrainer.experiment_tool import cli, which_settings
 
 _QUOTED = re.compile(r"^```\n\$ retrainer (experiment [^\n|]+)(\| tail -n 1)?\n(.*?)\n?^```$", re.MULTILINE | re.DOTALL)
 
@@ -24,12 +25,12 @@ def quoted(page: str) -> Iterator[tuple[str, str]]:
 
 def output_of(command: str) -> str:
     """What a quoted command prints now; raises RuntimeError where it fails."""
-    from retrainer.__main__ import main
-
     words, _, tail = command.partition("|")
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = main(shlex.split(words)[1:])
+        code = cli.run(parser.parse_args(shlex.split(words)[2:]))
     if code:
         raise RuntimeError(f"{command} ended with exit code {code}")
     lines = printed.getvalue().rstrip().splitlines()
