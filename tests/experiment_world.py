@@ -124,8 +124,10 @@ class Records:
 
     def vote(self, model: int, thumbs: Sequence[int]) -> None:
         """Votes of this moment about one revision: 1 or -1 each."""
-        now = _text(time.time())
         with self._open() as connection:
+            # Taken under the lock: who waits for it does not come late with an old time.
+            connection.execute("BEGIN IMMEDIATE")
+            now = _text(time.time())
             connection.executemany(
                 "INSERT INTO feedback VALUES (?, ?, ?, ?)", [(uuid.uuid4().hex, now, str(model), t) for t in thumbs]
             )
@@ -178,6 +180,11 @@ class Trial:
         total = self._due.get(what, 0.5) + amount
         self._due[what] = total - math.floor(total)
         return math.floor(total)
+
+    def becomes(self, arm: str, quality: float) -> float:
+        """From now on people like an arm this much; returns when, in seconds since the epoch."""
+        self.quality[arm] = quality
+        return time.time()
 
     def vote(self, arm: str, number: int) -> None:
         likes = self.take(f"{arm} likes", number * self.quality[arm])
@@ -376,9 +383,10 @@ class World:
         self._trials += 1
         return Trial(name, revisions, records or self.records, dict(quality), rate)
 
-    def begin(self, trial: Trial, source: str = "shared", **changes: Any) -> Trial:
-        """Create the experiment, with the crowd attending; `changes` replace parts of its spec."""
-        self.crowd.attend(trial)
+    def begin(self, trial: Trial, source: str = "shared", follow: bool = True, **changes: Any) -> Trial:
+        """Create the experiment; `changes` replace parts of its spec. The crowd attends it if `follow` is set."""
+        if follow:
+            self.crowd.attend(trial)
         self.kubectl.apply(experiment(trial, self.host(trial.name), source, **changes))
         return trial
 
