@@ -126,7 +126,7 @@ def test_the_bound_from_sums_never_exceeds_the_exact_product(a, b, c, d, weight,
 def test_small_stakes_lose_nothing_to_the_bound():
     exact = growth_of(Cells(60, 40, 40, 60), 0.5, 0.5, 0.0, 1.0, 1e-3)
     bound = betting.log_growth_bounded(betting.Moments(200, 10.0, 12.5), 0.5, 0.5, 0 * ONE, ONE, 1e-3 * ONE)
-    assert float(bound[0, 0]) == pytest.approx(exact, rel=1e-4)
+    assert float(bound[0, 0]) == pytest.approx(exact, rel=1e-6)
 
 
 @pytest.mark.parametrize(("effect", "variance"), [(0.0, 0.1), (0.1, 0.0)])
