@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from unit.ab_experiment.world import STANDALONE, START, World, spec
+from unit.ab_experiment.world import STANDALONE, START, Conflicts, World, spec
 
 from retrainer.ab_experiment.decide import decide
 from retrainer.ab_experiment.input import Readiness
@@ -524,3 +524,131 @@ def test_a_status_that_was_wiped_is_filled_from_the_ledger():
     assert (world.status["startTime"], world.status["weightPercent"]) == (start, weight)
     world.run()
     assert world.status["decision"]["verdict"] == "PromoteCandidate"
+
+
+# --- the end of time --------------------------------------------------------------------------------------
+
+
+def ends_while_reading(world: World) -> World:
+    """Just after maximumDurationSeconds, with windows that are due and on their way."""
+    ran(world, 16)
+    world.wait(60)
+    return world
+
+
+def late(**more) -> World:
+    return World(spec=spec(maximumDurationSeconds=60, minimumDurationSeconds=10, **more))
+
+
+def test_at_the_end_windows_that_are_being_read_are_waited_for_and_may_still_decide():
+    world = late(ramp={"steps": [{"weightPercent": 50, "minimumUnits": 60}]})
+    world.candidate_rate = 0.78
+    world = ends_while_reading(world)
+    plan = decide(replace(world.look(), readings={}), world.now)
+    assert "decision" not in plan.status
+    succeeded = next(c for c in plan.status["conditions"] if c["type"] == "Succeeded")
+    assert "its last windows are being read" in succeeded["message"]
+    world.tick()
+    assert world.status["decision"]["reason"] == "CandidateBetter"
+
+
+def test_at_the_end_all_windows_are_counted_before_it_is_called_inconclusive():
+    world = ends_while_reading(late(onInconclusive="Hold"))
+    world.candidate_rate = 0.71
+    world.tick()
+    assert world.condition("AwaitingDecision")["status"] == "True"
+    lines = [json.loads(line) for line in world.lines]
+    asked = next(i for i, line in enumerate(lines) if line["kind"] == "awaiting")
+    before = [_epoch(line["end"]) for line in lines[:asked] if line["kind"] == "window"]
+    after = [_epoch(line["end"]) for line in lines[asked:] if line["kind"] == "window"]
+    limit = START.timestamp() + 60 - 2
+    assert before and max(before) < limit <= min(after)
+
+
+def test_at_the_end_a_source_that_does_not_answer_is_not_waited_for():
+    world = ends_while_reading(late())
+    world.source_down = True
+    world.tick()
+    assert world.status["decision"]["reason"] == "MaximumDurationReached"
+
+
+def test_windows_that_are_over_only_after_the_end_are_not_waited_for():
+    world = ran(late(), 50)
+    world.wait(12)
+    seen = world.look()
+    limit = START.timestamp() + 60
+    unripe = {n: r for n, r in seen.readings.items() if _ends(world, n) + 2 < limit}
+    assert "decision" in decide(replace(seen, readings=unripe), world.now).status
+
+
+def _ends(world: World, number: int) -> float:
+    from retrainer.ab_experiment.counting import due_windows
+
+    return next(w.end for w in due_windows(world.experiment, world.ledger, world.now) if w.number == number)
+
+
+# --- two operators ----------------------------------------------------------------------------------------
+
+
+def test_of_two_operators_that_decide_at_once_one_writes_and_the_other_looks_again():
+    world = ran(World(), 11)
+    world.wait(4)
+    first, second = decide(world.look(), world.now), decide(world.look(), world.now)
+    assert first.replaces and second.replaces
+    world.carry_out(first)
+    lines = world.lines
+    with pytest.raises(Conflicts):
+        world.carry_out(second)
+    assert world.lines == lines
+    ran(world, 5)
+    numbers = [json.loads(line)["window"] for line in world.lines if '"kind":"window"' in line]
+    assert numbers == sorted(set(numbers))
+
+
+def test_of_two_operators_that_start_at_once_there_is_one_ledger():
+    world = World()
+    first, second = decide(world.look(), world.now), decide(world.look(), START + timedelta(seconds=1))
+    world.carry_out(first)
+    lines = world.lines
+    world.carry_out(second)
+    assert world.lines == lines
+    world.run()
+    assert world.status["decision"]["verdict"] == "PromoteCandidate"
+
+
+# --- the status -------------------------------------------------------------------------------------------
+
+
+def test_the_status_stays_small_with_as_many_metrics_as_there_can_be():
+    def metric(number: int) -> dict:
+        name = f"{'m' * 60}-{number}"
+        return {**spec()["metrics"][0], "name": name, "role": "Guardrail", "goal": "Decrease", "margin": "0.05"}
+
+    metrics = [metric(i) for i in range(7)] + [{**spec()["metrics"][1], "name": "p" * 63}]
+    world = ran(World(spec=spec(metrics=metrics)), 60)
+    assert world.status["windows"]["count"] > 3
+    assert len(json.dumps(world.status).encode()) < 8 * 1024
+    ABExperimentStatus.model_validate(world.status)
+    world.run()
+    assert len(json.dumps(world.status).encode()) < 8 * 1024
+
+
+def test_the_plan_tells_progress_pace_and_the_day_it_will_be_done():
+    world = ran(World(candidate_rate=0.76, spec=spec(maximumDurationSeconds=3000)), 40)
+    plan = world.status["plan"]
+    counted, needed = map(int, plan["progress"].split("/"))
+    assert needed == plan["unitsNeeded"] and counted == world.status["effects"][0]["units"]
+    assert plan["unitsPerDay"] == pytest.approx(30 * 86_400, rel=0.02)
+    assert plan["feasible"] is True
+    remaining = (needed - counted) / 30
+    end = _epoch(world.status["windows"]["last"]["end"]) + remaining
+    assert _epoch(plan["estimatedCompletionTime"]) == pytest.approx(end, abs=2)
+    assert world.status["effects"][0]["interval"].startswith("[")
+
+
+def test_requests_without_a_vote_do_not_count_towards_the_plan():
+    world = ran(World(missing_share=0.5, candidate_rate=0.72), 40)
+    counted = int(world.status["plan"]["progress"].split("/")[0])
+    assert counted == world.status["effects"][0]["units"]
+    last = world.status["windows"]["last"]
+    assert counted < 0.7 * world.status["windows"]["count"] * (last["candidateUnits"] + last["baselineUnits"])
