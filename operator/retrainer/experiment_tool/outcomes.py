@@ -16,8 +16,8 @@ from retrainer.statistics.sums import ArmSums
 Arm = Literal["candidate", "baseline"]
 ARMS: tuple[Arm, Arm] = ("candidate", "baseline")
 LARGEST_COUNT = 10**12
-LARGEST_NUMBER = 10**7
-"""Windows of five seconds in a year and a half."""
+LARGEST_NUMBER = 2_500_000
+"""Of a window: with the longest windows its time can still be written, with the shortest it is 144 days away."""
 
 EXAMPLE = (
     '{"window": 0, "weightPercent": 10, "metric": "likes", "arm": "candidate", "n": 100, "sum": 12, "sumSquares": 12}'

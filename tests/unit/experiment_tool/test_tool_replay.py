@@ -10,6 +10,7 @@ import pytest
 from retrainer.ab_experiment.config import configure
 from retrainer.experiment_tool.assumptions import assumptions
 from retrainer.experiment_tool.looks import Look
+from retrainer.experiment_tool.outcomes import LARGEST_NUMBER
 from retrainer.experiment_tool.replaying import of_outcomes
 from retrainer.statistics.metric import MetricState, fold
 from retrainer.statistics.sample_ratio import Split
@@ -151,6 +152,12 @@ def test_weights_may_go_down_and_windows_may_be_left_out(tmp_path: Path):
     assert [look.window for look in found] == [0, 1, 5, 6, 9, 10, 11]
     assert dict(found[-1].split.units) == {25: (500, 2000), 50: (2500, 5000)}
     assert (found[2].start, found[2].end) == (5 * 3600, 6 * 3600)
+
+
+def test_the_last_window_that_may_be_has_a_time(tmp_path: Path):
+    rows = lines(LARGEST_NUMBER, 50, (50, 100), (50, 100))
+    found = looks(tmp_path, rows, experiment(windowSeconds=86_400, maturitySeconds=2_592_000))
+    assert found[0].window == LARGEST_NUMBER
 
 
 def test_without_outcomes_of_a_guardrail_nothing_is_promoted(tmp_path: Path):
