@@ -23,9 +23,7 @@ class Watched(World):
     """Asserts after every write that the weight in force was announced in the ledger before."""
 
     def announced(self) -> int:
-        lines = [json.loads(line) for line in self.lines] if self.ledger else []
-        weights = [line["weightPercent"] for line in lines if line["kind"] in ("weight", "decision")]
-        return weights[-1] if weights else 0
+        return json.loads(self.ledger["data"]["state"])["state"]["weight"] if self.ledger else 0
 
     def _put_status(self, status):
         super()._put_status(status)
