@@ -10,22 +10,9 @@ from pydantic import ConfigDict, Field
 from retrainer.api.v1alpha1.kind import Column as PrinterColumn
 from retrainer.api.v1alpha1.kind import Kind
 from retrainer.api.v1alpha1.schema import (
-    Atomic,
-    Column,
-    Decimal,
-    Fraction,
-    ItemName,
-    ListMap,
-    ObjectStatus,
-    Rule,
-    SecretKeyRef,
-    SpecModel,
-    StatusModel,
-    Time,
-    cel,
-    exactly_one,
-    validations,
-)
+    Atomic, Column, Decimal, Fraction, ItemName, ListMap, ObjectStatus, Rule, SecretKeyRef, SpecModel, StatusModel,
+    Time, cel, exactly_one, validations,
+)  # fmt: skip
 
 _TABLE_OR_QUERY = exactly_one("table", "query")
 
