@@ -1,12 +1,13 @@
 """Outcomes of an experiment's window as SQL over the canonical relation (see `statements`), once for both databases.
 
-Cost of one answer: the rows since the experiment began are read (by an index on the time column where the database
-has one), and those of the units seen in the window are sorted. So it grows with the experiment, not with the table.
+Cost of one answer: of the rows since the experiment began (found by an index on the time column where the database
+uses one) time and unit are read; everything else only of the units that have a row in the window, for no other can
+have been first seen in it. So the cost grows with the experiment, slowly, and not with the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from retrainer.feedback.connectors.protocol import Arm, ArmOutcome, OutcomeQuery
@@ -15,14 +16,34 @@ from retrainer.feedback.errors import SchemaMismatch
 from retrainer.feedback.mapping import NEGATIVE, POSITIVE, Mapping, SignalPath
 from retrainer.feedback.quality import SMALLEST_QUALITY, microseconds
 
+Canonical = Callable[[Rows], str]
+"""The canonical relation of the source over these rows."""
+
 _OUTCOME_LAST = "CASE WHEN y IS NULL THEN 1 ELSE 0 END"
 
 
-def rows(query: OutcomeQuery, mapping: Mapping) -> Rows:
-    """Rows that can matter: from the first record that could make a unit old news.
+def statement(canonical: Canonical, query: OutcomeQuery, mapping: Mapping, literal: Literal) -> str:
+    """Rows (arm, units, responded, Σy, Σy²): see OutcomeQuery for what counts where.
 
     Raises SchemaMismatch where signal or quality are unknown or the signal has no such votes.
     """
+    named = " AND named = 1" if query.unit == "User" else ""
+    seen = f"id, t, unit, identity, {_arm(query.arms, literal)} AS arm, {_outcome(query, mapping)} AS y"
+    # In a CASE, so that no planner makes a join of it, or reads the rest of a row first.
+    readable = f"CASE WHEN unit IN (SELECT unit FROM present) THEN reason IS NULL{named} ELSE false END"
+    window = Rows(since=microseconds(query.start), until=microseconds(query.end))
+    ctes = [
+        f"present AS MATERIALIZED (SELECT DISTINCT unit FROM ({canonical(window)}) c WHERE reason IS NULL)",
+        f"answers AS MATERIALIZED (SELECT {seen} FROM ({canonical(_rows(query, mapping))}) c WHERE {readable})",
+        "attributed AS (SELECT * FROM answers WHERE arm IS NOT NULL)",
+        f"units AS ({_users(query) if query.unit == 'User' else _requests(query)})",
+    ]
+    sums = "COALESCE(SUM(y), 0), COALESCE(SUM(y * y), 0)"
+    return f"WITH {', '.join(ctes)} SELECT arm, count(*), count(y), {sums} FROM units GROUP BY arm"
+
+
+def _rows(query: OutcomeQuery, mapping: Mapping) -> Rows:
+    """Rows that can matter: from the first record that could make a unit old news."""
     number = None
     if query.quality is not None:
         number = mapping.qualities[mapping.quality(query.quality)].path
@@ -34,23 +55,8 @@ def rows(query: OutcomeQuery, mapping: Mapping) -> Rows:
         until=None if query.as_of is None else microseconds(query.as_of),
         number=number,
         named=query.unit == "User",
+        among="SELECT unit FROM present",
     )
-
-
-def statement(canonical: str, query: OutcomeQuery, mapping: Mapping, literal: Literal) -> str:
-    """Rows (arm, units, responded, Σy, Σy²): see OutcomeQuery for what counts where."""
-    named = " AND named = 1" if query.unit == "User" else ""
-    answers = f"SELECT x.*, {_arm(query.arms, literal)} AS arm, {_outcome(query, mapping)} AS y FROM canon x"
-    window = f"t >= {microseconds(query.start)} AND t < {microseconds(query.end)}"
-    ctes = [
-        f"canon AS (SELECT * FROM ({canonical}) c WHERE reason IS NULL{named})",
-        f"answers AS MATERIALIZED (SELECT * FROM ({answers}) a WHERE arm IS NOT NULL)",
-        # A unit that was first seen in the window has a record in it: all others need not be sorted.
-        f"present AS (SELECT * FROM answers WHERE unit IN (SELECT unit FROM answers WHERE {window}))",
-        f"units AS ({_users(query) if query.unit == 'User' else _requests(query)})",
-    ]
-    sums = "COALESCE(SUM(y), 0), COALESCE(SUM(y * y), 0)"
-    return f"WITH {', '.join(ctes)} SELECT arm, count(*), count(y), {sums} FROM units GROUP BY arm"
 
 
 def answer(query: OutcomeQuery, found: Sequence[Sequence[Any]]) -> list[ArmOutcome]:
@@ -68,7 +74,7 @@ def _requests(query: OutcomeQuery) -> str:
     """One row (arm, y) per request first seen in the window."""
     key = "PARTITION BY arm, unit, identity"
     last = f"ROW_NUMBER() OVER ({key} ORDER BY {_OUTCOME_LAST}, t DESC, id DESC) AS place"
-    things = f"SELECT y.*, {last}, MIN(t) OVER ({key}) AS seen FROM present y"
+    things = f"SELECT y.*, {last}, MIN(t) OVER ({key}) AS seen FROM attributed y"
     return f"SELECT arm, y FROM ({things}) z WHERE place = 1 AND {_first_seen(query)}"
 
 
@@ -77,7 +83,7 @@ def _users(query: OutcomeQuery) -> str:
     first = "PARTITION BY unit ORDER BY t, id"
     ordered = (
         f"SELECT p.*, ROW_NUMBER() OVER ({first}) AS place, FIRST_VALUE(arm) OVER ({first}) AS own, "
-        f"MIN(t) OVER (PARTITION BY unit) AS seen FROM present p"
+        f"MIN(t) OVER (PARTITION BY unit) AS seen FROM attributed p"
     )
     moved = "MIN(CASE WHEN arm <> own THEN place END) OVER (PARTITION BY unit) AS moved"
     followed = f"SELECT o.*, {moved} FROM ({ordered}) o WHERE {_first_seen(query)}"

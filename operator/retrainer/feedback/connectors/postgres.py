@@ -91,10 +91,8 @@ class PostgresConnector:
 
     def outcomes(self, query: OutcomeQuery) -> list[ArmOutcome]:
         with self._session() as session:
-            canonical = session.rows.canonical(outcomes.rows(query, session.mapping))
-            return outcomes.answer(
-                query, session.all(outcomes.statement(canonical, query, session.mapping, session.names.literal))
-            )
+            sql = outcomes.statement(session.rows.canonical, query, session.mapping, session.names.literal)
+            return outcomes.answer(query, session.all(sql))
 
     def count(self, query: CountQuery) -> int:
         with self._session() as session:

@@ -6,7 +6,7 @@ picks the first reason in the order of `retrainer.feedback.records` and builds u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 from decimal import Decimal
@@ -158,8 +158,23 @@ class CanonicalRows:
                 picked.append(f"{values.number(self._value(signal.path))} AS r_signal{index}")
         if rows.number is not None:
             picked.append(f"{values.number(self._value(rows.number))} AS number")
-        bound = self._raw_bound(rows)
-        return f"SELECT r.*, {', '.join(picked)} FROM ({self._raw()}{bound} OFFSET 0) r OFFSET 0"
+        raw = f"{self._raw()}{self._raw_bound(rows)} OFFSET 0"
+        if rows.among is not None:
+            # Before anything else of a row is read; a CASE, because as a join it would be badly planned.
+            early = f"SELECT r.*, {self._early_unit()} AS early FROM ({raw}) r OFFSET 0"
+            raw = f"SELECT r.* FROM ({early}) r WHERE CASE WHEN early IN ({rows.among}) THEN true ELSE false END"
+        return f"SELECT r.*, {', '.join(picked)} FROM ({raw}) r OFFSET 0"
+
+    def _early_unit(self) -> str:
+        """The unit out of the raw columns alone, as `_unit` has it."""
+        limits = {"unit": KEY_CHARACTERS, "session": KEY_CHARACTERS, "input": TEXT_CHARACTERS, "id": ID_CHARACTERS}
+        paths = self._mapping.fields | {"id": self._mapping.id}
+        texts = {
+            field: values.text(self._value(paths[field]), limit, documents=field == "input")[0]
+            for field, limit in limits.items()
+            if field in paths
+        }
+        return _unit_of(texts)
 
     def _raw_bound(self, rows: Rows) -> str:
         """The same time bound on the column itself, so that an index can serve it."""
@@ -321,13 +336,13 @@ def _mapped(mapping: Mapping, field: str) -> str:
 
 
 def _unit(mapping: Mapping) -> str:
-    fallbacks: Sequence[tuple[str, str]] = (
-        ("unit", "x_unit"),
-        ("session", "'session:' || x_session"),
-        ("input", "'input:' || md5(x_input)"),
-    )
-    choices = [sql for field, sql in fallbacks if field in mapping.fields]
-    return f"COALESCE({', '.join([*choices, chr(39) + 'record:' + chr(39) + ' || x_id'])})"
+    return _unit_of({f: f"x_{f}" for f in ("unit", "session", "input") if f in mapping.fields} | {"id": "x_id"})
+
+
+def _unit_of(texts: Lookup[str, str]) -> str:
+    """The unit, given the SQL of those of the fields that are mapped."""
+    stand_ins = {"unit": "{}", "session": "'session:' || {}", "input": "'input:' || md5({})", "id": "'record:' || {}"}
+    return f"COALESCE({', '.join(form.format(texts[f]) for f, form in stand_ins.items() if f in texts)})"
 
 
 def _identity(mapping: Mapping) -> str:

@@ -39,9 +39,20 @@ def number(value: str) -> str:
 
 
 def whole_within(value: str, minimum: Decimal, maximum: Decimal) -> str:
-    """Nothing, or a whole number on a scale."""
-    whole = f"typeof({value}) = 'integer' AND {value} BETWEEN {ceil(minimum)} AND {floor(maximum)}"
-    return f"(typeof({value}) = 'null' OR ({whole}))"
+    """Nothing, or a whole number on a scale, written as a number or as a text."""
+    return f"({value} IS NULL OR COALESCE({whole(value)} BETWEEN {ceil(minimum)} AND {floor(maximum)}, 0))"
+
+
+def whole(value: str) -> str:
+    """The whole number that a value is, or that a text of at most 15 digits writes; NULL for everything else."""
+    digits = (
+        f"{value} NOT GLOB '*[^0-9]*' AND length({value}) BETWEEN 1 AND 15 "
+        f"AND length(CAST({value} AS BLOB)) = length({value})"
+    )
+    return (
+        f"CASE typeof({value}) WHEN 'integer' THEN {value} "
+        f"WHEN 'text' THEN CASE WHEN {digits} THEN CAST({value} AS INTEGER) END END"
+    )
 
 
 def text(value: str) -> str:

@@ -302,20 +302,21 @@ def _bytes(value: str) -> str:
 def _rating(index: int, path: Path, scale: Scale) -> str:
     """SQL of a rating's vote: plain for whole numbers, which most are."""
     value = _value(path)
-    whens = [] if scale.positive_from is None else [f"WHEN {value} >= {ceil(scale.positive_from)} THEN {POSITIVE}"]
-    whens += [] if scale.negative_up_to is None else [f"WHEN {value} <= {floor(scale.negative_up_to)} THEN {NEGATIVE}"]
-    plain = f"CASE {' '.join(whens)} ELSE {NEUTRAL} END" if whens else str(NEUTRAL)
+    whole = proofs.whole(value)
+    whens = [] if scale.positive_from is None else [f"WHEN {whole} >= {ceil(scale.positive_from)} THEN {POSITIVE}"]
+    whens += [] if scale.negative_up_to is None else [f"WHEN {whole} <= {floor(scale.negative_up_to)} THEN {NEGATIVE}"]
     return (
-        f"CASE typeof({value}) WHEN 'null' THEN NULL WHEN 'integer' THEN {plain} "
-        f"ELSE retrainer_vote({index}, {_handed(path)}) END"
+        f"CASE WHEN {value} IS NULL THEN NULL WHEN {whole} IS NULL THEN retrainer_vote({index}, {_handed(path)}) "
+        f"{' '.join(whens)} ELSE {NEUTRAL} END"
     )
 
 
 def _quality(path: Path) -> str:
     """SQL of the number at a path, as `read_quality`."""
     value = _value(path)
-    small = f"typeof({value}) = 'integer' AND {value} BETWEEN {-LARGEST_QUALITY} AND {LARGEST_QUALITY}"
-    return f"CASE WHEN {small} THEN CAST({value} AS REAL) ELSE retrainer_quality({_handed(path)}) END"
+    whole = proofs.whole(value)
+    small = f"{whole} BETWEEN {-LARGEST_QUALITY} AND {LARGEST_QUALITY}"
+    return f"CASE WHEN {small} THEN CAST({whole} AS REAL) ELSE retrainer_quality({_handed(path)}) END"
 
 
 def _handed(path: Path) -> str:

@@ -41,7 +41,7 @@ class Rows:
 
     `since` ≤ t < `until` (microseconds). `old` and `closed` are marks, see above. `touched`: only rows that are not
     old, and old rows of the same units. `number`: the number at this path, as `quality.read_quality` reads it.
-    `named`: tell which units are named.
+    `named`: tell which units are named. `among`: the SELECT of all units that matter; rows of others may be left out.
     """
 
     since: int | None = None
@@ -51,6 +51,7 @@ class Rows:
     touched: bool = False
     number: Path | None = None
     named: bool = False
+    among: str | None = None
 
 
 Sets = Lookup[str, str]
