@@ -17,12 +17,15 @@ from retrainer.ab_experiment.rules import Outcome
 from retrainer.ab_experiment.state import iso
 from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
+from retrainer.conditions import truncate
 from retrainer.plan import Event
 from retrainer.requests import pending_request, refused_request
 from retrainer.routing.provider import Routing
 from retrainer.routing.state import RouteState
 
 ACTIONS = frozenset({"promote", "abort", "pause", "resume"})
+_LONGEST_MESSAGE = 1000
+"""Characters of a verdict's message; the API server accepts a few more."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ def _obey(draft: Draft, scene: Scene, outcome: Outcome, around: Circumstances) -
 def decide_it(draft: Draft, scene: Scene, outcome: Outcome, around: Circumstances | None = None) -> Draft:
     """End it, with the evidence at this moment; `around` is what the rules were told, if they decided."""
     weight = 100 if outcome.action == "PromoteCandidate" else 0
-    message = _with_numbers(draft.ledger, outcome)
+    message = truncate(_with_numbers(draft.ledger, outcome), _LONGEST_MESSAGE)
     line = {
         "kind": "decision",
         # To the second, as on the status: from there the line is completed when a crash came between. The next

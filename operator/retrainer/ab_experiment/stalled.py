@@ -7,9 +7,9 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from retrainer.ab_experiment.input import ExperimentInput
-from retrainer.ab_experiment.report import TO_BE_CARRIED_OUT, awaiting_decision, decided
+from retrainer.ab_experiment.report import SAID, TO_BE_CARRIED_OUT, awaiting_decision, decided
 from retrainer.api.v1alpha1.ab_experiment import ExperimentReason as Reason
-from retrainer.conditions import set_condition, set_stalled, timestamp
+from retrainer.conditions import set_condition, set_stalled, timestamp, truncate
 from retrainer.plan import Event, Object, Plan
 from retrainer.requests import acknowledgement, pending_request, refused_request
 
@@ -34,7 +34,7 @@ def stall(seen: ExperimentInput, reason: Reason, message: str, now: datetime) ->
 
 
 def _abort(status: Object, why: str, now: datetime, generation: int | None) -> Event:
-    message = f"aborted by request, while it could not be carried out: {why}"
+    message = truncate(f"aborted by request, while it could not be carried out: {why}", SAID)
     decision = {
         "verdict": "KeepBaseline",
         "reason": Reason.MANUAL_ABORT.value,

@@ -631,6 +631,8 @@ def test_the_status_stays_small_with_as_many_metrics_as_there_can_be():
     ABExperimentStatus.model_validate(world.status)
     world.run()
     assert len(json.dumps(world.status).encode()) < 8 * 1024
+    assert 800 < len(world.status["decision"]["message"]) <= 1000
+    ABExperimentStatus.model_validate(world.status)
 
 
 def test_the_plan_tells_progress_pace_and_the_day_it_will_be_done():
