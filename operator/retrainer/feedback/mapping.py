@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from retrainer.api.v1alpha1.feedback_source import Feature, Features, FeedbackSourceSpec, Rating, Signal
+from retrainer.api.v1alpha1.feedback_source import Feature, Features, FeedbackSourceSpec
+from retrainer.api.v1alpha1.signals import Rating, Signal
 from retrainer.feedback.errors import SchemaMismatch, nearest_name, unknown_column
 from retrainer.feedback.quality import LARGEST_QUALITY
 

@@ -6,7 +6,8 @@ import math
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec, Signal
+from retrainer.api.v1alpha1.feedback_source import FeedbackSourceSpec
+from retrainer.api.v1alpha1.signals import Signal
 from retrainer.conditions import timestamp, truncate
 from retrainer.feedback.polarity import has_polarity
 from retrainer.feedback.summaries import Counts, Totals
