@@ -263,6 +263,12 @@ RETRAIN_POLICIES = [
         "exactly one metric must have role Primary",
     ),
     bad(
+        "an approval by nobody in particular",
+        {"spec.promotion.approval": "Required"},
+        "spec.promotion.approval",
+        '"Automatic", "Manual"',
+    ),
+    bad(
         "Canary with a primary metric",
         {"spec.promotion.method": "Canary"},
         "spec.promotion",
@@ -323,6 +329,25 @@ TRAINING_RUNS = [
         "spec.method.xgboost.learningRateScale",
         "must be a positive decimal string",
     ),
+    bad(
+        "class weights without classes",
+        {"spec.method.xgboost": {"targets": [{"name": "price", "type": "Regression"}], "classWeights": "Balanced"}},
+        "spec.method.xgboost",
+        "classWeights needs a target of type Classification",
+    ),
+    bad(
+        "classes weighed twice",
+        {
+            "spec.method.xgboost.classWeights": "Balanced",
+            "spec.method.xgboost.parameters": [{"name": "scale_pos_weight", "value": "3"}],
+        },
+        "spec.method.xgboost",
+        "would both weigh the classes; set one of them",
+    ),
+    bad("weights we do not know", {"spec.method.xgboost.classWeights": "Inverse"}, "classWeights", '"Balanced"'),
+    bad("a single fold", {"spec.method.xgboost.tuning": {"folds": 1}}, "spec.method.xgboost.tuning.folds", "2"),
+    bad("no trial", {"spec.method.xgboost.tuning": {"trials": 0}}, "spec.method.xgboost.tuning.trials", "1"),
+    bad("tuning in no time", {"spec.method.xgboost.tuning": {"timeoutSeconds": 0}}, "tuning.timeoutSeconds", "1"),
     bad(
         "a parameter given twice",
         {"spec.method.xgboost.parameters": [{"name": "eta", "value": "1"}, {"name": "eta", "value": "2"}]},

@@ -113,6 +113,12 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
         {"spec.promotion": {"method": "Immediate"}, "spec.serving": ABSENT},
     ),
     ("RetrainPolicy", "Immediate with serving", {"spec.promotion": {"method": "Immediate"}}),
+    ("RetrainPolicy", "an experiment whose winner a person approves", {"spec.promotion.approval": "Manual"}),
+    (
+        "RetrainPolicy",
+        "approval without an experiment and without serving",
+        {"spec.promotion": {"method": "Immediate", "approval": "Manual"}, "spec.serving": ABSENT},
+    ),
     (
         "RetrainPolicy",
         "every trigger, and rules that name them",
@@ -194,6 +200,18 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     (
+        "TrainingRun",
+        "tuned parameters and weighed classes",
+        {
+            "spec.method.xgboost": {
+                "targets": [{"name": "density", "type": "Regression"}, {"name": "kind"}],
+                "classWeights": "Balanced",
+                "tuning": {"trials": 50, "folds": 5, "timeoutSeconds": 3600},
+                "parameters": [{"name": "max_depth", "value": "6"}],
+            }
+        },
+    ),
+    (
         "ABExperiment",
         "traffic carried by a policy",
         {"spec.traffic": {"policyRef": {"name": "tutor"}}, "spec.onInconclusive": "Hold"},
@@ -238,6 +256,7 @@ DEFAULTS: dict[str, Object] = {
         "training.data.evaluationPercent": 20,
         "training.job.ttlSecondsAfterFinished": 3600,
         "promotion.method": "ABTest",
+        "promotion.approval": "Automatic",
         "promotion.experiment.alpha": "0.05",
         "serving.progressDeadlineSeconds": 600,
         "serving.retireAfterSeconds": 3600,

@@ -42,7 +42,7 @@ def template_frozen(draft: Draft) -> Draft:
 
 
 def arms_applied(draft: Draft) -> Draft:
-    """Rule: champion, candidate and the target of a rollback run; drift is repaired."""
+    """Rule: champion, candidate, one that awaits approval and the target of a rollback run; drift is repaired."""
     serving, template = draft.serving, draft.record.template
     if draft.hands_off or serving is None or template is None:
         return draft
@@ -81,7 +81,7 @@ def arms_retired(draft: Draft) -> Draft:
 def _running(draft: Draft) -> list[int]:
     """The champion first: it serves everybody."""
     numbers = [draft.record.champion.revision] if draft.record.champion else []
-    numbers += [draft.candidate.revision] if draft.candidate else []
+    numbers += [draft.newcomer.revision] if draft.newcomer else []
     numbers += [draft.warming] if draft.warming is not None else []
     return list(dict.fromkeys(numbers))
 

@@ -19,7 +19,7 @@ from retrainer.api.v1alpha1.retrain_policy import (
 )
 from retrainer.plan import Event, Object, Plan
 from retrainer.requests import acknowledgement, refused_request
-from retrainer.retrain_policy import champion, revisions, runs, wanted
+from retrainer.retrain_policy import approval, champion, revisions, runs, wanted
 from retrainer.retrain_policy.arms import arms_applied, arms_retired, template_frozen
 from retrainer.retrain_policy.draft import Draft, Facts, Rule, Trouble
 from retrainer.retrain_policy.events import transitions
@@ -36,7 +36,7 @@ from retrainer.retrain_policy.triggers import evaluate as triggers
 from retrainer.retrain_policy.triggers import positive_rate, schedule, staleness
 from retrainer.retrain_policy.triggers.result import InvalidTrigger
 
-ACTIONS = ("run", "rollback")
+ACTIONS = ("run", "rollback", *approval.ACTIONS)
 """Requests that a policy understands."""
 
 
@@ -148,6 +148,7 @@ RULES: tuple[Rule, ...] = (
     route_unrivalled,
     requests_acknowledged,
     rollback_requested,
+    approval.approval_decided,
     experiment_concluded,
     runs.run_followed,
     run_created,

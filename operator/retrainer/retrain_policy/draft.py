@@ -7,7 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from retrainer.api.v1alpha1.retrain_policy import RetrainPolicySpec, RetrainPolicyStatus, Revision, Serving
+from retrainer.api.v1alpha1.retrain_policy import (
+    RetrainPolicySpec,
+    RetrainPolicyStatus,
+    Revision,
+    RevisionState,
+    Serving,
+)
 from retrainer.plan import Event, Object, Ref
 from retrainer.retrain_policy.input import PolicyInput
 from retrainer.retrain_policy.revisions import Record
@@ -105,6 +111,10 @@ class Draft:
         return self.record.candidate
 
     @property
+    def newcomer(self) -> Revision | None:
+        return self.record.newcomer
+
+    @property
     def serving(self) -> Serving | None:
         return self.facts.spec.serving
 
@@ -152,12 +162,15 @@ def _decisions(record: Record) -> tuple[object, ...]:
 
 Rule = Callable[[Draft], Draft]
 
+ON_THE_WAY = (RevisionState.CANDIDATE, RevisionState.AWAITING_APPROVAL)
+"""States of a revision that may become champion without a new run."""
+
 
 def under_way(status: RetrainPolicyStatus) -> bool:
-    """Whether a run, a candidate or an experiment is on its way; nothing new starts, nothing is read."""
+    """Whether a run, a candidate, an experiment or an approval is pending; nothing new starts, nothing is read."""
     return (
         status.pending_run is not None
         or status.active_run is not None
         or status.active_experiment is not None
-        or any(r.state == "Candidate" for r in status.revisions or ())
+        or any(r.state in ON_THE_WAY for r in status.revisions or ())
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from retrainer.api.v1alpha1.retrain_policy import (
@@ -69,14 +69,14 @@ def _experiments(before: RetrainPolicyStatus, after: RetrainPolicyStatus) -> Ite
 
 
 def _conditions(before: RetrainPolicyStatus, after: RetrainPolicyStatus) -> Iterator[Event]:
-    """Ready, when it changes (Stalled has its reason); and the candidate's Deployment."""
+    """Ready, when it changes (Stalled has its reason); the candidate's Deployment; and what a person is asked."""
     old = [c.model_dump(by_alias=True) for c in before.conditions]
     new = [c.model_dump(by_alias=True) for c in after.conditions]
     for condition in new:
         kind = condition["type"]
-        if kind not in ("Ready", "Experimenting") or not changed(old, new, kind):
+        event_of = _TOLD.get(kind)
+        if event_of is None or not changed(old, new, kind):
             continue
-        event_of = _deployed if kind == "Experimenting" else _verdict
         event = event_of(condition)
         if event is not None:
             yield event
@@ -91,3 +91,17 @@ def _deployed(condition: Mapping[str, Any]) -> Event | None:
     if condition["reason"] != "Preparing":
         return None
     return Event("CandidateDeployed", truncate(condition["message"], _EVENT_LIMIT))
+
+
+def _asked(condition: Mapping[str, Any]) -> Event | None:
+    if condition["status"] != "True":
+        return None
+    return Event("ApprovalNeeded", truncate(condition["message"], _EVENT_LIMIT))
+
+
+_TOLD: Mapping[str, Callable[[Mapping[str, Any]], Event | None]] = {
+    "Ready": _verdict,
+    "Experimenting": _deployed,
+    "AwaitingApproval": _asked,
+}
+"""What is told of a condition whose status or reason changed."""

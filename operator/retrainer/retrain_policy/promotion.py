@@ -51,13 +51,15 @@ def experiment_concluded(draft: Draft) -> Draft:
         return draft.with_status(active_experiment=None)
     experiment = draft.input.experiments.get(name)
     if not children.is_ours(experiment, draft.facts.policy):
-        return _rejected(draft, candidate, PolicyReason.EXPERIMENT_DELETED)
+        return rejected(draft, candidate, PolicyReason.EXPERIMENT_DELETED)
     assert experiment is not None
     decision = ABExperimentStatus.model_validate(experiment.get("status") or {}).decision
     if decision is None:
         return draft if draft.serving is not None else experiment_aborted(draft, experiment, "serving-removed")
     if decision.verdict != "PromoteCandidate":
-        return _rejected(draft, candidate, decision.reason)
+        return rejected(draft, candidate, decision.reason)
+    if needs_approval(draft):
+        return _held(draft, candidate, decision.reason)
     if draft.serving is not None and not is_ready(draft, candidate.revision):
         waiting = f"revision {candidate.revision} won, and waits until it is available"
         return draft.note(waiting).look_in(_CANDIDATE_LOOK_SECONDS)
@@ -75,9 +77,14 @@ def candidate_brought_up(draft: Draft) -> Draft:
         return _with_ready_candidate(draft, candidate)
     left = _time_left(draft, candidate)
     if left is not None and left <= timedelta(0):
-        return _rejected(draft, candidate, PolicyReason.CANDIDATE_NOT_READY)
+        return rejected(draft, candidate, PolicyReason.CANDIDATE_NOT_READY)
     seconds = _CANDIDATE_LOOK_SECONDS if left is None else left.total_seconds()
     return draft.look_in(min(_CANDIDATE_LOOK_SECONDS, seconds))
+
+
+def needs_approval(draft: Draft) -> bool:
+    """Whether a person decides before a candidate becomes champion, the first one included."""
+    return draft.spec.promotion.approval == "Manual"
 
 
 def experiment_aborted(draft: Draft, experiment: Object, why: str) -> Draft:
@@ -100,6 +107,12 @@ def promoted(draft: Draft, candidate: Revision) -> Draft:
     return draft.with_record(record).with_status(active_experiment=None)
 
 
+def rejected(draft: Draft, candidate: Revision, reason: str) -> Draft:
+    """It never becomes champion."""
+    record = revisions.rejected(draft.record, candidate.revision, str(reason), draft.now)
+    return draft.with_record(record).with_status(active_experiment=None)
+
+
 def _arm(policy: str, revision: int, uri: str, digest: str, port: int) -> Object:
     return {
         "serviceRef": {"name": children.serving_name(policy, revision), "port": port},
@@ -107,14 +120,21 @@ def _arm(policy: str, revision: int, uri: str, digest: str, port: int) -> Object
     }
 
 
-def _rejected(draft: Draft, candidate: Revision, reason: str) -> Draft:
-    record = revisions.rejected(draft.record, candidate.revision, str(reason), draft.now)
+def _held(draft: Draft, candidate: Revision, reason: str) -> Draft:
+    """A person decides; the experiment is over, and the champion has all the traffic (docs/decisions/0008)."""
+    record = revisions.awaiting(draft.record, candidate.revision, reason, draft.now)
     return draft.with_record(record).with_status(active_experiment=None)
+
+
+def _at_once(draft: Draft, candidate: Revision) -> Draft:
+    if needs_approval(draft):
+        return _held(draft, candidate, PolicyReason.GATES_PASSED.value)
+    return promoted(draft, candidate)
 
 
 def _without_serving(draft: Draft, candidate: Revision) -> Draft:
     if draft.spec.promotion.method == "Immediate" or draft.record.champion is None:
-        return promoted(draft, candidate)
+        return _at_once(draft, candidate)
     return draft.trouble(
         PolicyReason.INVALID,
         f"spec.promotion.method {draft.spec.promotion.method} needs spec.serving: set it, or use method Immediate",
@@ -124,7 +144,7 @@ def _without_serving(draft: Draft, candidate: Revision) -> Draft:
 def _with_ready_candidate(draft: Draft, candidate: Revision) -> Draft:
     champion = draft.record.champion
     if draft.spec.promotion.method == "Immediate" or champion is None:
-        return promoted(draft, candidate)
+        return _at_once(draft, candidate)
     if not is_ready(draft, champion.revision):
         waiting = f"the experiment waits until the champion, revision {champion.revision}, is available"
         return draft.note(waiting).look_in(_CANDIDATE_LOOK_SECONDS)

@@ -36,8 +36,18 @@ class Record:
 
     @property
     def candidate(self) -> Revision | None:
-        """The revision that is on its way to become champion."""
+        """The revision that is made ready for an experiment, or is in one."""
         return next((r for r in self.revisions if r.state is RevisionState.CANDIDATE), None)
+
+    @property
+    def awaiting(self) -> Revision | None:
+        """The revision that won and waits for a person."""
+        return next((r for r in self.revisions if r.state is RevisionState.AWAITING_APPROVAL), None)
+
+    @property
+    def newcomer(self) -> Revision | None:
+        """The revision that is on its way to become champion, in whichever of these states."""
+        return self.candidate or self.awaiting
 
 
 def added(record: Record, revision: Revision) -> Record:
@@ -57,6 +67,11 @@ def rejected(record: Record, number: int, reason: str, now: datetime) -> Record:
     return _moved(record, number, RevisionState.REJECTED, reason, now)
 
 
+def awaiting(record: Record, number: int, reason: str, now: datetime) -> Record:
+    """The candidate won and waits for a person; the champion stays."""
+    return _moved(record, number, RevisionState.AWAITING_APPROVAL, reason, now)
+
+
 def promoted(record: Record, number: int, reason: str, now: datetime) -> Record:
     """The revision becomes champion; the one before it is retired. Raises KeyError for an unknown number."""
     return _crowned(record, number, reason, (RevisionState.RETIRED, PolicyReason.SUPERSEDED), now)
@@ -71,7 +86,7 @@ def rolled_back(record: Record, number: int, now: datetime) -> Record:
 def trimmed(record: Record, limit: int) -> Record:
     """At most `limit` revisions: Rejected go first, then former champions, the oldest of each first.
 
-    The champion, its predecessor and a candidate always stay.
+    The champion, its predecessor, a candidate and one that awaits approval always stay.
     """
     surplus = len(record.revisions) - limit
     if surplus <= 0:

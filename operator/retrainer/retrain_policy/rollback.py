@@ -31,8 +31,8 @@ def rollback_requested(draft: Draft) -> Draft:
     assert target is not None
     if draft.record.champion is not None and draft.record.champion.revision == target.revision:
         return _acknowledged(draft)
-    if draft.candidate is not None:
-        return _candidate_stopped(draft, draft.candidate, request)
+    if draft.newcomer is not None:
+        return _candidate_stopped(draft, draft.newcomer, request)
     return _returned(draft, target, request)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec, ABExperimentStatus
+from retrainer.api.v1alpha1.ab_experiment import ABExperimentSpec, ABExperimentStatus, Decision
 from retrainer.api.v1alpha1.retrain_policy import Serving
 from retrainer.plan import Object
 from retrainer.retrain_policy import children
 from retrainer.retrain_policy.conflict import in_the_way, is_taken
 from retrainer.retrain_policy.draft import Draft
+from retrainer.retrain_policy.promotion import needs_approval
 from retrainer.routing import httproute
 from retrainer.routing.gateways import acceptance
 from retrainer.routing.httproute import Backend
@@ -72,11 +73,15 @@ def candidate_weight(draft: Draft) -> int:
         return 0
     assert experiment is not None
     status = ABExperimentStatus.model_validate(experiment.get("status") or {})
-    decided_against = status.decision is not None and status.decision.verdict != "PromoteCandidate"
     name = children.serving_name(draft.facts.name, candidate.revision)
-    if decided_against or name not in draft.input.ready_services:
+    if (status.decision is not None and _withheld(draft, status.decision)) or name not in draft.input.ready_services:
         return 0
     return status.weight_percent or 0
+
+
+def _withheld(draft: Draft, decision: Decision) -> bool:
+    """Whether an experiment that has ended leaves the candidate without traffic: it lost, or a person must approve."""
+    return decision.verdict != "PromoteCandidate" or needs_approval(draft)
 
 
 def _stopped_while_suspended(draft: Draft, serving: Serving) -> Draft:

@@ -96,7 +96,7 @@ def run_followed(draft: Draft) -> Draft:
     succeeded = get_condition((run.get("status") or {}).get("conditions"), "Succeeded")
     if succeeded is None or succeeded.get("status") == "Unknown":
         return draft.with_status(active_run=name)
-    if draft.candidate is not None and draft.candidate.training_run != name:
+    if draft.newcomer is not None and draft.newcomer.training_run != name:
         return draft.with_status(active_run=name).note(f"run {name} waits for the candidate before it")
     result = _Result.of(run, succeeded)
     recorded = _recorded(draft.record, run, result, draft.now)

@@ -114,6 +114,8 @@ def _obstacle(draft: Draft) -> str | None:
         return f"run {run} is under way"
     if draft.candidate is not None:
         return f"revision {draft.candidate.revision} is a candidate; one run and one experiment at a time"
+    if draft.record.awaiting is not None:
+        return f"revision {draft.record.awaiting.revision} awaits approval; approve or reject it first"
     return None
 
 

@@ -16,7 +16,7 @@ from retrainer.conditions import (
     timestamp,
 )
 from retrainer.plan import Object
-from retrainer.retrain_policy import children, route, start
+from retrainer.retrain_policy import approval, children, route, start
 from retrainer.retrain_policy.draft import Draft, Trouble
 from retrainer.retrain_policy.serving import has_stopped_progressing
 from retrainer.retrain_policy.triggers import evaluate as triggers
@@ -34,6 +34,7 @@ def summarised(draft: Draft) -> Draft:
         ("Triggered", _triggered(draft)),
         ("Training", _training(draft)),
         ("Experimenting", _experimenting(draft)),
+        ("AwaitingApproval", _awaiting_approval(draft)),
     ):
         conditions = set_condition(conditions, kind, *verdict, draft.now, generation)
     conditions = _progress(draft, conditions, generation)
@@ -128,6 +129,13 @@ def _experimenting(draft: Draft) -> Verdict:
     if candidate is not None:
         return "Unknown", PolicyReason.PREPARING, f"revision {candidate.revision} is being made ready"
     return "False", PolicyReason.IDLE, "no candidate"
+
+
+def _awaiting_approval(draft: Draft) -> Verdict:
+    awaiting = draft.record.awaiting
+    if awaiting is None:
+        return "False", PolicyReason.IDLE, "nothing awaits approval"
+    return "True", PolicyReason.APPROVAL_NEEDED, approval.question(draft, awaiting)
 
 
 def _progress(draft: Draft, conditions: Conditions, generation: int | None) -> Conditions:

@@ -19,7 +19,7 @@ from retrainer.feedback.polarity import has_polarity
 from retrainer.plan import Object, Ref
 from retrainer.requests import pending_request
 from retrainer.retrain_policy import children
-from retrainer.retrain_policy.draft import under_way
+from retrainer.retrain_policy.draft import ON_THE_WAY, under_way
 from retrainer.retrain_policy.input import CountWanted, UnitDaysWanted, Wanted
 from retrainer.retrain_policy.triggers import positive_rate
 from retrainer.routing import httproute
@@ -39,7 +39,7 @@ def wanted_names(policy: Object) -> tuple[Ref, ...]:
     runs = {r for r in (status.active_run, status.pending_run and status.pending_run.name) if r}
     refs += [Ref(API_VERSION, "TrainingRun", namespace, run) for run in sorted(runs)]
     experiments = {status.active_experiment} if status.active_experiment else set()
-    experiments |= {children.experiment_name(name, r) for r in _numbers(status, RevisionState.CANDIDATE)}
+    experiments |= {children.experiment_name(name, r) for r in _numbers(status, *ON_THE_WAY)}
     refs += [Ref(API_VERSION, "ABExperiment", namespace, e) for e in sorted(experiments)]
     if policy["spec"].get("serving"):
         for number in sorted(_in_service(policy, status)):
@@ -159,8 +159,8 @@ def _numbers(status: RetrainPolicyStatus, *states: RevisionState) -> set[int]:
 
 
 def _in_service(policy: Object, status: RetrainPolicyStatus) -> set[int]:
-    """Champion, candidate, and where a rollback wants to go."""
-    numbers = _numbers(status, RevisionState.CANDIDATE)
+    """Champion, candidate, one that awaits approval, and where a rollback wants to go."""
+    numbers = _numbers(status, *ON_THE_WAY)
     if status.champion is not None:
         numbers.add(status.champion.revision)
     request = pending_request(policy, ("rollback",))

@@ -100,9 +100,40 @@ def template_changed(world: World) -> None:
     world.rest()
 
 
+def awaiting(world: World, promotion: str) -> None:
+    """Revision 2 won, and a person is asked."""
+    manual = {"method": "Immediate"} if promotion == "Immediate" else world.policy["spec"]["promotion"]
+    world.policy["spec"]["promotion"] = {**manual, "approval": "Manual"}
+    world.count = 200
+    world.until(lambda w: w.names("TrainingRun"))
+    world.count = 0
+    world.rest()
+
+
+def approved(world: World) -> None:
+    """A person approves what won its experiment."""
+    awaiting(world, "ABTest")
+    world.request("approve:tutor-2/monday")
+    world.rest()
+
+
+def approved_without_an_experiment(world: World) -> None:
+    """A person approves what passed its gates."""
+    awaiting(world, "Immediate")
+    world.request("approve:tutor-2/monday")
+    world.rest()
+
+
+def refused(world: World) -> None:
+    """A person refuses what won its experiment."""
+    awaiting(world, "ABTest")
+    world.request("reject:tutor-2/monday")
+    world.rest()
+
+
 STORIES = (
     promoted, kept, gates_failed, run_failed, requested, rolled_back, rolled_back_during_an_experiment,
-    experiment_deleted, immediate, first_champion, template_changed,
+    experiment_deleted, immediate, first_champion, template_changed, approved, approved_without_an_experiment, refused,
 )  # fmt: skip
 
 

@@ -222,6 +222,8 @@ class Promotion(SpecModel):
 
     method: Literal["ABTest", "Canary", "Immediate"] = "ABTest"
     """By an experiment on live traffic that must show it better (ABTest) or harmless (Canary), or at once."""
+    approval: Literal["Automatic", "Manual"] = "Automatic"
+    """Manual: a person must approve a candidate that won, before it becomes champion; until then it gets no traffic."""
     experiment: PromotionExperiment | None = None
     """Settings of the experiment."""
 
@@ -335,6 +337,8 @@ class RevisionState(StrEnum):
 
     CANDIDATE = "Candidate"
     """In an experiment, or about to be."""
+    AWAITING_APPROVAL = "AwaitingApproval"
+    """Won, and waits for a person."""
     CHAMPION = "Champion"
     """In service."""
     RETIRED = "Retired"
@@ -460,7 +464,7 @@ class RetrainPolicyStatus(ObjectStatus):
 
 
 class PolicyReason(StrEnum):
-    """Reasons of the conditions Ready, Triggered, Training and Experimenting, and of revisions."""
+    """Reasons of the conditions Ready, Triggered, Training, Experimenting and AwaitingApproval, and of revisions."""
 
     READY = "Ready"
     """Ready=True: the champion is known and, with serving, available."""
@@ -489,9 +493,15 @@ class PolicyReason(StrEnum):
     RUNNING = "Running"
     """Training=True or Experimenting=True."""
     IDLE = "Idle"
-    """Training=False or Experimenting=False."""
+    """Training=False, Experimenting=False or AwaitingApproval=False."""
     PREPARING = "Preparing"
     """Experimenting=Unknown: the candidate's Deployment is being prepared."""
+    APPROVAL_NEEDED = "ApprovalNeeded"
+    """AwaitingApproval=True: a person decides; nothing new starts until then."""
+    NOT_APPROVED = "NotApproved"
+    """Revision Rejected: a person refused it."""
+    GATES_PASSED = "GatesPassed"
+    """Revision AwaitingApproval: there is no experiment, and its gates passed."""
     PROMOTED = "Promoted"
     """Revision: became champion."""
     INITIAL = "Initial"
