@@ -330,25 +330,6 @@ TRAINING_RUNS = [
         "must be a positive decimal string",
     ),
     bad(
-        "class weights without classes",
-        {"spec.method.xgboost": {"targets": [{"name": "price", "type": "Regression"}], "classWeights": "Balanced"}},
-        "spec.method.xgboost",
-        "classWeights needs a target of type Classification",
-    ),
-    bad(
-        "classes weighed twice",
-        {
-            "spec.method.xgboost.classWeights": "Balanced",
-            "spec.method.xgboost.parameters": [{"name": "scale_pos_weight", "value": "3"}],
-        },
-        "spec.method.xgboost",
-        "would both weigh the classes; set one of them",
-    ),
-    bad("weights we do not know", {"spec.method.xgboost.classWeights": "Inverse"}, "classWeights", '"Balanced"'),
-    bad("a single fold", {"spec.method.xgboost.tuning": {"folds": 1}}, "spec.method.xgboost.tuning.folds", "2"),
-    bad("no trial", {"spec.method.xgboost.tuning": {"trials": 0}}, "spec.method.xgboost.tuning.trials", "1"),
-    bad("tuning in no time", {"spec.method.xgboost.tuning": {"timeoutSeconds": 0}}, "tuning.timeoutSeconds", "1"),
-    bad(
         "a parameter given twice",
         {"spec.method.xgboost.parameters": [{"name": "eta", "value": "1"}, {"name": "eta", "value": "2"}]},
         "spec.method.xgboost.parameters[1]",

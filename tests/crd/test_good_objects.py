@@ -200,18 +200,6 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     (
-        "TrainingRun",
-        "tuned parameters and weighed classes",
-        {
-            "spec.method.xgboost": {
-                "targets": [{"name": "density", "type": "Regression"}, {"name": "kind"}],
-                "classWeights": "Balanced",
-                "tuning": {"trials": 50, "folds": 5, "timeoutSeconds": 3600},
-                "parameters": [{"name": "max_depth", "value": "6"}],
-            }
-        },
-    ),
-    (
         "ABExperiment",
         "traffic carried by a policy",
         {"spec.traffic": {"policyRef": {"name": "tutor"}}, "spec.onInconclusive": "Hold"},
