@@ -262,6 +262,8 @@ RETRAIN_POLICIES = [
         "spec.promotion",
         "exactly one metric must have role Primary",
     ),
+    bad("a pin on no revision", {"spec.model.pin": 0}, "spec.model.pin", "greater than or equal to 1"),
+    bad("a pin by name", {"spec.model.pin": "latest"}, "spec.model.pin", "must be of type integer"),
     bad(
         "an approval by nobody in particular",
         {"spec.promotion.approval": "Required"},
@@ -329,6 +331,25 @@ TRAINING_RUNS = [
         "spec.method.xgboost.learningRateScale",
         "must be a positive decimal string",
     ),
+    bad(
+        "class weights without classes",
+        {"spec.method.xgboost": {"targets": [{"name": "price", "type": "Regression"}], "classWeights": "Balanced"}},
+        "spec.method.xgboost",
+        "class weights need a target of type Classification",
+    ),
+    bad(
+        "classes weighed twice",
+        {
+            "spec.method.xgboost.classWeights": "Balanced",
+            "spec.method.xgboost.parameters": [{"name": "scale_pos_weight", "value": "3"}],
+        },
+        "spec.method.xgboost",
+        "weighed twice; set classWeights or the parameter",
+    ),
+    bad("weights we do not know", {"spec.method.xgboost.classWeights": "Inverse"}, "classWeights", '"Balanced"'),
+    bad("a single fold", {"spec.method.xgboost.tuning": {"folds": 1}}, "spec.method.xgboost.tuning.folds", "2"),
+    bad("no trial", {"spec.method.xgboost.tuning": {"trials": 0}}, "spec.method.xgboost.tuning.trials", "1"),
+    bad("tuning in no time", {"spec.method.xgboost.tuning": {"timeoutSeconds": 0}}, "tuning.timeoutSeconds", "1"),
     bad(
         "a parameter given twice",
         {"spec.method.xgboost.parameters": [{"name": "eta", "value": "1"}, {"name": "eta", "value": "2"}]},

@@ -113,6 +113,7 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
         {"spec.promotion": {"method": "Immediate"}, "spec.serving": ABSENT},
     ),
     ("RetrainPolicy", "Immediate with serving", {"spec.promotion": {"method": "Immediate"}}),
+    ("RetrainPolicy", "a pinned revision", {"spec.model.pin": 3}),
     ("RetrainPolicy", "an experiment whose winner a person approves", {"spec.promotion.approval": "Manual"}),
     (
         "RetrainPolicy",
@@ -195,6 +196,18 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
             "spec.method.xgboost": {
                 "targets": [{"name": "density", "type": "Regression"}, {"name": "kind"}],
                 "learningRateScale": "5e-1",
+                "parameters": [{"name": "max_depth", "value": "6"}],
+            }
+        },
+    ),
+    (
+        "TrainingRun",
+        "tuned parameters and weighed classes",
+        {
+            "spec.method.xgboost": {
+                "targets": [{"name": "density", "type": "Regression"}, {"name": "kind"}],
+                "classWeights": "Balanced",
+                "tuning": {"trials": 50, "folds": 5, "timeoutSeconds": 3600},
                 "parameters": [{"name": "max_depth", "value": "6"}],
             }
         },

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrainer.api.v1alpha1.run_contract import MetricNumbers
 from retrainer.api.v1alpha1.training_run import GateResult
-from trainer.methods.tabular import ModelSchema
+from trainer.methods.tabular import ModelSchema, TargetSchema
 
 
 def model_card(
@@ -56,8 +56,13 @@ def _model(schema: ModelSchema) -> str:
     lines = [f"{len(schema.features)} features.", ""]
     for target in schema.targets:
         what = f"{target.type}, {len(target.classes)} classes" if target.classes else target.type
-        lines.append(f"- {target.name}: {what}; {target.rounds} boosting rounds")
+        lines.append(f"- {target.name}: {what}; {target.rounds} boosting rounds{_tuned(target)}")
     return "\n".join(lines)
+
+
+def _tuned(target: TargetSchema) -> str:
+    found = ", ".join(f"{name} {value:.4g}" for name, value in sorted(target.tuned.items()))
+    return f"; found by tuning: {found}" if found else ""
 
 
 def _metrics(metrics: Sequence[MetricNumbers]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from retrainer.api.v1alpha1.run_contract import RunConfig
 from trainer.digest import canonical_json, sha256_of
+from trainer.methods.tuning import Search
 from trainer.places import contained, local_path, read_bounded, write_atomically
 
 _STATES = ("state.json", "state.previous.json")
@@ -35,13 +36,24 @@ class Checkpoints:
     folder: Path
     fingerprint: str
     parts: dict[str, Part] = field(default_factory=dict)
+    searches: dict[str, Search] = field(default_factory=dict)
+    """Per target, where parameters are tuned."""
+
+    def save_search(self, target: str, search: Search) -> None:
+        """Remember the search for one target's parameters."""
+        self.searches[target] = search
+        self._write()
 
     def save(self, target: str, part: Part) -> None:
         """Remember the state of one target, beside those saved before."""
         self.parts[target] = part
+        self._write()
+
+    def _write(self) -> None:
         state = {
             "fingerprint": self.fingerprint,
             "parts": {name: self._store(part) for name, part in self.parts.items()},
+            "searches": {name: search.to_plain() for name, search in self.searches.items()},
         }
         current, previous = (self.folder / name for name in _STATES)
         if current.is_file():
@@ -80,9 +92,9 @@ def open_checkpoints(config: RunConfig, snapshot_digest: str) -> Checkpoints:
         state = _read_state(folder / name)
         if state is None or state.get("fingerprint") != fingerprint:
             continue
-        parts = _load_parts(folder, state.get("parts", {}))
-        if parts is not None:
-            return Checkpoints(folder, fingerprint, parts)
+        found = _load(folder, state)
+        if found is not None:
+            return Checkpoints(folder, fingerprint, *found)
     return Checkpoints(folder, fingerprint)
 
 
@@ -98,6 +110,16 @@ def _read_state(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return state if isinstance(state, dict) else None
+
+
+def _load(folder: Path, state: Mapping[str, Any]) -> tuple[dict[str, Part], dict[str, Search]] | None:
+    """What a state describes, or None when something of it is missing or damaged."""
+    try:
+        searches = {name: Search.from_plain(plain) for name, plain in state.get("searches", {}).items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    parts = _load_parts(folder, state.get("parts", {}))
+    return None if parts is None else (parts, searches)
 
 
 def _load_parts(folder: Path, described: Mapping[str, Any]) -> dict[str, Part] | None:

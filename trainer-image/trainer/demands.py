@@ -12,6 +12,7 @@ from retrainer.api.v1alpha1.training_parts import DataSelection, Gate, Target
 from retrainer.api.v1alpha1.training_run import Champion, RunReason
 from trainer.errors import DataError
 from trainer.evaluate import LEAST_INDEPENDENT_SHARE, blocking_reason
+from trainer.methods.folds import too_few_units
 from trainer.metrics import Measure, gate_measures
 from trainer.power import (
     LEAST_POWER,
@@ -62,6 +63,14 @@ def require_minimums(
         raise DataError(f"{units} units among the usable rows; data.minimumUnits demands {data.minimum_units}")
     for number, target in enumerate(targets):
         _require_learnable(facts, division, data, target, number)
+
+
+def require_folds(facts: Facts, division: Division, targets: tuple[Target, ...], folds: int) -> None:
+    """Raise DataError where tuning could not divide the training rows of a target by unit."""
+    for number, target in enumerate(targets):
+        units = len(np.unique(facts.unit[(division.sides == TRAIN) & facts.labelled[:, number]]))
+        if units < folds:
+            raise DataError(too_few_units(target.name, units, folds))
 
 
 def _left_out(dropped: Mapping[str, int] | None) -> str:

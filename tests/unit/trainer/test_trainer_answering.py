@@ -21,8 +21,8 @@ from trainer.serve.settings import settings_from
 from trainer.serve.store import Prediction, Store, StoreUnavailable, Vote
 
 FEATURES = (FeatureSpec("size"), FeatureSpec("colour", ("blue", "red")))
-CLASS = TargetSchema("kind", "Classification", ("cold", "warm"), "w", 1, 0.3)
-NUMBER = TargetSchema("price", "Regression", (), "w", 1, 0.3)
+CLASS = TargetSchema("kind", "Classification", ("cold", "warm"), "w", 1, 0.3, 0.3)
+NUMBER = TargetSchema("price", "Regression", (), "w", 1, 0.3, 0.3)
 
 
 class Fixed:

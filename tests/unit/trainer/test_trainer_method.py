@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,78 +11,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrainer.api.v1alpha1.training_parts import Parameter, Target, XGBoost
-from tests.unit.trainer.trainer_world import DIGIT, digits
+from retrainer.api.v1alpha1.training_parts import Parameter, XGBoost
+from tests.unit.trainer.trainer_tables import (
+    PIXELS,
+    PRICE,
+    StopAfter,
+    accuracy,
+    digit_side,
+    digit_table,
+    regression_table,
+    reopened,
+    side,
+    training,
+    weights,
+)
+from tests.unit.trainer.trainer_world import DIGIT
 from trainer.checkpoint import Checkpoints
 from trainer.errors import ConfigurationError, DataError, Diverged, Interrupted, SchemaMismatch
-from trainer.interrupt import Interrupt
 from trainer.methods.parameters import check_parameters
 from trainer.methods.tabular import ModelSchema, TargetSchema, aligned, require_continuable
-from trainer.methods.xgboost import TabularModel, Training, thread_count
+from trainer.methods.xgboost import thread_count
 from trainer.progress import Progress
 from trainer.rows import FeatureSpec
 from trainer.table import Side, Table
-
-PIXELS = tuple(FeatureSpec(f"f{n}") for n in range(64))
-PRICE = Target(name="price", type="Regression")
-
-
-def side(features: np.ndarray, *truths: Any) -> Side:
-    rows = len(features)
-    return Side(
-        features=features.astype(np.float32),
-        truths=tuple(np.asarray(t) for t in truths),
-        independent=tuple(np.ones(rows, dtype=bool) for _ in truths),
-        units=np.array([f"u{n}" for n in range(rows)], dtype=object),
-    )
-
-
-def digit_side(start: int, stop: int) -> Side:
-    images, labels = digits()
-    return side(images[start:stop], np.array([str(v) for v in labels[start:stop]], dtype=object))
-
-
-def digit_table(train: int = 300, validation: int = 100) -> Table:
-    sides = {
-        "train": digit_side(0, train),
-        "validation": digit_side(1000, 1000 + validation),
-        "evaluation": digit_side(1200, 1600),
-    }
-    return Table(PIXELS, (DIGIT,), sides)
-
-
-def regression_table(truth: Callable[[np.ndarray], np.ndarray]) -> Table:
-    chance = np.random.default_rng(1)
-    sides = {}
-    for name, rows in (("train", 300), ("validation", 60), ("evaluation", 60)):
-        features = chance.normal(size=(rows, 3))
-        sides[name] = side(features, truth(features))
-    return Table(tuple(FeatureSpec(n) for n in "abc"), (PRICE,), sides)
-
-
-def training(table: Table, folder: Path, **changes: Any) -> Training:
-    base: dict[str, Any] = {
-        "settings": XGBoost(targets=table.targets, trees=12, additional_trees=4),
-        "table": table,
-        "parent": None,
-        "seed": 1,
-        "threads": 1,
-        "checkpoints": Checkpoints(folder / "checkpoints", "fingerprint"),
-        "progress": Progress(io.StringIO()),
-        "interrupt": Interrupt(),
-    }
-    return Training(**{**base, **changes})
-
-
-def accuracy(model: TabularModel, table: Table) -> float:
-    answer = model.answers(table.evaluation.features, table.features, "digit")
-    assert answer is not None
-    classes = np.array(model.schema.targets[0].classes)
-    return float((classes[answer.argmax(axis=1)] == table.evaluation.truths[0]).mean())
-
-
-def weights(model: TabularModel) -> bytes:
-    return b"".join(bytes(booster.save_raw("ubj")) for booster in model.boosters)
 
 
 def test_it_learns_to_read_digits(tmp_path: Path) -> None:
@@ -222,19 +172,6 @@ def test_a_combination_that_xgboost_refuses_is_a_matter_of_configuration(tmp_pat
         training(digit_table(), tmp_path, settings=settings).run()
 
 
-class StopAfter(Interrupt):
-    """Asks to stop when it was looked at so often."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._left = looks
-
-    @property
-    def asked(self) -> bool:
-        self._left -= 1
-        return self._left < 0
-
-
 @pytest.mark.parametrize("rounds", [1, 7, 12])
 def test_a_stopped_training_continues_to_the_very_same_model(tmp_path: Path, rounds: int) -> None:
     table = digit_table()
@@ -242,7 +179,7 @@ def test_a_stopped_training_continues_to_the_very_same_model(tmp_path: Path, rou
     folder = tmp_path / "b"
     with pytest.raises(Interrupted):
         training(table, folder, interrupt=StopAfter(rounds - 1)).run()
-    saved = _reopened(folder)
+    saved = reopened(folder)
     assert len(saved.parts["digit"].losses) == rounds
     continued, losses = training(table, folder, checkpoints=saved).run()
     assert weights(continued) == weights(whole)
@@ -253,20 +190,9 @@ def test_a_target_that_was_finished_is_not_trained_again(tmp_path: Path) -> None
     table = digit_table()
     first, _ = training(table, tmp_path).run()
     said = io.StringIO()
-    again, _ = training(table, tmp_path, checkpoints=_reopened(tmp_path), progress=Progress(said)).run()
+    again, _ = training(table, tmp_path, checkpoints=reopened(tmp_path), progress=Progress(said)).run()
     assert weights(again) == weights(first)
     assert '"step"' not in said.getvalue()
-
-
-def _reopened(folder: Path) -> Checkpoints:
-    from trainer import checkpoint
-
-    found = Checkpoints(folder / "checkpoints", "fingerprint")
-    state = checkpoint._read_state(found.folder / "state.json")
-    assert state is not None
-    parts = checkpoint._load_parts(found.folder, state["parts"])
-    assert parts is not None
-    return replace(found, parts=parts)
 
 
 def test_long_trainings_save_a_checkpoint_now_and_then(tmp_path: Path) -> None:
@@ -286,7 +212,7 @@ def test_long_trainings_save_a_checkpoint_now_and_then(tmp_path: Path) -> None:
 
 SCHEMA = ModelSchema(
     (FeatureSpec("a"), FeatureSpec("colour", ("blue", "red"))),
-    (TargetSchema("digit", "Classification", ("no", "yes"), "weights/digit.ubj", 3, 0.3),),
+    (TargetSchema("digit", "Classification", ("no", "yes"), "weights/digit.ubj", 3, 0.24, 0.3, {"max_depth": 4}),),
 )
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from retrainer.api.v1alpha1.training_parts import Parameter
+from retrainer.api.v1alpha1.training_parts import Parameter, XGBoost
 from trainer.errors import ConfigurationError
 
 Setting = int | float | bool | str
@@ -72,6 +72,18 @@ RESERVED = {
     "updater": "it follows from tree_method",
     "verbosity": "the log is the trainer's",
 }
+
+
+def check_method(settings: XGBoost) -> dict[str, Setting]:
+    """The parameters that a person has set, under their main names, parsed.
+
+    Raises ConfigurationError naming the field, also for settings that exclude each other."""
+    parameters = check_parameters(settings.parameters or ())
+    if settings.class_weights is not None and "scale_pos_weight" in parameters:
+        raise ConfigurationError(
+            "spec.method.xgboost.classWeights: set it or the parameter scale_pos_weight; both weigh the classes"
+        )
+    return parameters
 
 
 def check_parameters(parameters: Iterable[Parameter]) -> dict[str, Setting]:

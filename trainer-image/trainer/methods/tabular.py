@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trainer.digest import canonical_json
 from trainer.errors import ConfigurationError, SchemaMismatch
+from trainer.methods.parameters import Setting
 from trainer.rows import FeatureSpec
 from trainer.snapshot import describe_features
 from trainer.table import Matrix
@@ -34,6 +35,11 @@ class TargetSchema:
     rounds: int
     """Boosting rounds kept."""
     learning_rate: float
+    """Of the latest rounds."""
+    full_learning_rate: float
+    """Of the Full run that this model goes back to; Incremental runs scale it."""
+    tuned: Mapping[str, Setting] = field(default_factory=dict)
+    """What tuning found; Incremental runs keep it."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ def _target_to_plain(target: TargetSchema) -> dict[str, Any]:
         "weights": target.weights,
         "rounds": target.rounds,
         "learningRate": target.learning_rate,
+        "fullLearningRate": target.full_learning_rate,
+        "tuned": dict(target.tuned),
     }
 
 
@@ -84,6 +92,9 @@ def _target_from_plain(plain: dict[str, Any]) -> TargetSchema:
         weights=plain["weights"],
         rounds=int(plain["rounds"]),
         learning_rate=float(plain["learningRate"]),
+        # Absent in models of before there was tuning.
+        full_learning_rate=float(plain.get("fullLearningRate", plain["learningRate"])),
+        tuned=dict(plain.get("tuned", {})),
     )
 
 

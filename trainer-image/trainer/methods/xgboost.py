@@ -12,29 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrainer.api.v1alpha1.training_parts import Target, XGBoost
+from retrainer.api.v1alpha1.training_parts import Tuning, XGBoost
 from trainer.artifact import Artifact
 from trainer.checkpoint import Checkpoints, Part
-from trainer.errors import ConfigurationError, DataError, Diverged
+from trainer.errors import ConfigurationError, Diverged
 from trainer.interrupt import Interrupt
 from trainer.methods.boosting import xgboost
-from trainer.methods.parameters import check_parameters
-from trainer.methods.tabular import (
-    SCHEMA_FILE,
-    ModelSchema,
-    TargetSchema,
-    aligned,
-    feature_types,
-    require_continuable,
-)
+from trainer.methods.cross_validation import cross_validation
+from trainer.methods.parameters import Setting, check_method
+from trainer.methods.problem import History, Problem, boost, build_problem, last_loss, predict
+from trainer.methods.tabular import SCHEMA_FILE, ModelSchema, TargetSchema, aligned, require_continuable
+from trainer.methods.tuning import Search, Tuner, space_of
 from trainer.progress import Progress
 from trainer.rows import FeatureSpec
-from trainer.table import Matrix, Side, Table
+from trainer.table import Matrix, Table
 
 DEFAULT_LEARNING_RATE = 0.3
 CHECKPOINT_SECONDS = 30.0
 CELLS_PER_THREAD = 100_000
-_VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
@@ -51,15 +46,8 @@ class TabularModel:
         places = {t.name: place for place, t in enumerate(self.schema.targets)}
         if columns is None or target not in places:
             return None
-        return predict(self.boosters[places[target]], self.schema.targets[places[target]], columns)
-
-
-def predict(booster: Any, target: TargetSchema, matrix: Matrix) -> NDArray[np.float64]:
-    """Probabilities (rows, classes) or numbers (rows)."""
-    raw = np.asarray(booster.inplace_predict(matrix, validate_features=False), dtype=np.float64)
-    if target.type == "Regression":
-        return raw
-    return np.stack([1 - raw, raw], axis=1) if len(target.classes) == 2 else raw.reshape(len(matrix), -1)
+        schema = self.schema.targets[places[target]]
+        return predict(self.boosters[places[target]], schema.type, len(schema.classes), columns)
 
 
 def load_model(artifact: Artifact, threads: int) -> TabularModel:
@@ -110,10 +98,10 @@ class Training:
     def run(self) -> tuple[TabularModel, dict[str, tuple[float, ...]]]:
         """The trained model, cut at its best rounds, and the losses per target and round.
 
-        Raises ConfigurationError, SchemaMismatch, Diverged, Interrupted (after saving a checkpoint)."""
+        Raises ConfigurationError, DataError, SchemaMismatch, Diverged, Interrupted (after saving a checkpoint)."""
         features = self._features()
         self.progress.begin_steps()
-        pieces = [self._target(n, target, features) for n, target in enumerate(self.table.targets)]
+        pieces = [self._target(n, features) for n in range(len(self.table.targets))]
         schema = ModelSchema(features, tuple(piece[0] for piece in pieces))
         losses = {piece[0].name: piece[2] for piece in pieces}
         return TabularModel(schema, tuple(piece[1] for piece in pieces)), losses
@@ -136,25 +124,29 @@ class Training:
         return tuple(sorted({truth for side in sides for truth in side.truths[number] if truth is not None}))
 
     def _target(
-        self, number: int, target: Target, features: tuple[FeatureSpec, ...]
+        self, number: int, features: tuple[FeatureSpec, ...]
     ) -> tuple[TargetSchema, Any, tuple[float, ...]]:
-        parent = self._parent_target(target.name)
+        parent = self._parent_target(self.table.targets[number].name)
         classes = self._classes(number) if parent is None else parent[0].classes
-        kind = target.type or "Classification"
-        if kind == "Classification" and len(classes) < 2:
-            raise DataError(f"target {target.name}: there are fewer than two classes to tell apart")
-        parameters = self._parameters(kind, len(classes), parent[0] if parent else None)
-        rounds = _Rounds(self, number, target.name, parent[1] if parent else None)
-        train = self._matrix(self.table.train, number, features, classes)
-        validation = self._matrix(self.table.validation, number, features, classes)
-        booster = rounds.train(parameters, train, validation)
+        weigh = self.settings.class_weights is not None
+        problem = build_problem(self.table, number, features, classes, weigh, self.threads)
+        given = check_method(self.settings)
+        found = parent[0].tuned if parent else self._tuned(number, problem, given)
+        tuned = {name: value for name, value in found.items() if name not in given}
+        usual = parent[0].full_learning_rate if parent else DEFAULT_LEARNING_RATE
+        full_rate = float({**tuned, **given}.get("eta", usual))
+        rate = full_rate * float(self.settings.learning_rate_scale) if parent else full_rate
+        rounds = _Rounds(self, number, problem, parent[1] if parent else None)
+        booster = rounds.train(self._parameters(problem, {**tuned, **given, "eta": rate}))
         schema = TargetSchema(
-            name=target.name,
-            type=kind,
+            name=problem.name,
+            type=problem.kind,
             classes=classes,
-            weights=f"weights/{target.name}.ubj",
+            weights=f"weights/{problem.name}.ubj",
             rounds=booster.num_boosted_rounds(),
-            learning_rate=float(parameters["eta"]),
+            learning_rate=rate,
+            full_learning_rate=full_rate,
+            tuned=tuned,
         )
         return schema, booster, rounds.losses
 
@@ -164,142 +156,146 @@ class Training:
         pairs = zip(self.parent.schema.targets, self.parent.boosters, strict=True)
         return next((target, booster) for target, booster in pairs if target.name == name)
 
-    def _parameters(self, kind: str, classes: int, parent: TargetSchema | None) -> dict[str, Any]:
-        chosen: dict[str, Any] = {"tree_method": "hist"}
-        chosen.update(check_parameters(self.settings.parameters or ()))
-        rate = float(chosen.get("eta", parent.learning_rate if parent else DEFAULT_LEARNING_RATE))
-        chosen["eta"] = rate * float(self.settings.learning_rate_scale) if parent else rate
-        if kind == "Regression":
-            chosen["objective"] = "reg:squarederror"
-        elif classes == 2:
-            chosen["objective"] = "binary:logistic"
-        else:
-            chosen.update(objective="multi:softprob", num_class=classes)
-        return {**chosen, "seed": self.seed, "nthread": self.threads, "verbosity": 0}
+    def _parameters(self, problem: Problem, chosen: Mapping[str, Setting]) -> dict[str, Any]:
+        fixed = {"seed": self.seed, "nthread": self.threads, "verbosity": 0}
+        return {"tree_method": "hist", "eta": DEFAULT_LEARNING_RATE, **chosen, **problem.objective(), **fixed}
 
-    def _matrix(
-        self, side: Side, number: int, features: tuple[FeatureSpec, ...], classes: tuple[str, ...]
-    ) -> Any | None:
-        """The labelled rows of a side; None where there are none."""
-        rows = side.labelled(number)
-        if not rows.any():
-            return None
-        matrix = aligned(side.features[rows], self.table.features, features)
-        truths = side.truths[number][rows]
-        if classes:
-            index = {name: place for place, name in enumerate(classes)}
-            truths = np.array([index[truth] for truth in truths], dtype=np.float32)
-        return xgboost.DMatrix(
-            matrix,
-            truths,
-            feature_types=feature_types(features),
-            enable_categorical=True,
-            nthread=self.threads,
+    def _tuned(self, number: int, problem: Problem, given: Mapping[str, Setting]) -> dict[str, Setting]:
+        """The best parameters for a target, searched by cross-validation; none without `tuning`."""
+        tuning = self.settings.tuning
+        if tuning is None:
+            return {}
+        validation = cross_validation(problem, self.settings, tuning.folds, self.seed, self.interrupt.check)
+        watch = _SearchWatch(self, number, problem.name)
+        tuner = Tuner(
+            settings=tuning,
+            target=problem.name,
+            space=space_of(given),
+            fold_weights=validation.fold_weights,
+            seed=self.seed,
+            budget=self._budget(number, tuning),
+            loss=lambda trial, fold: validation.loss(self._parameters(problem, {**trial, **given}), fold),
+            report=watch.report,
+            save=watch.save,
+            clock=self.clock,
         )
+        search = tuner.run(self.checkpoints.searches.get(problem.name, Search()))
+        self.progress.say(f"train: {tuner.summary(search)}")
+        return dict(tuner.best(search).parameters)
+
+    def _budget(self, number: int, tuning: Tuning) -> float:
+        """Seconds for the search of this target: an equal share of what earlier targets left."""
+        if tuning.timeout_seconds is None:
+            return math.inf
+        earlier = {target.name for target in self.table.targets[:number]}
+        spent = sum(search.seconds for name, search in self.checkpoints.searches.items() if name in earlier)
+        return max(0.0, tuning.timeout_seconds - spent) / (len(self.table.targets) - number)
+
+    def steps_before(self, number: int) -> int:
+        """Boosting rounds, at most, of the targets before this one; those of the searches included."""
+        return number * (self.rounds + self.search_steps)
+
+    @property
+    def rounds(self) -> int:
+        """Boosting rounds of one target, at most."""
+        return self.settings.trees if self.parent is None else self.settings.additional_trees
+
+    @property
+    def search_steps(self) -> int:
+        """Boosting rounds of one target's search, at most."""
+        tuning = self.settings.tuning
+        return 0 if tuning is None or self.parent is not None else tuning.trials * tuning.folds * self.settings.trees
+
+    def report(self, step: int, loss: float | None) -> None:
+        """Tell how far the whole training is."""
+        total = self.steps_before(len(self.table.targets))
+        self.progress.report(5 + 80 * step / total, step, total, loss)
 
 
-class _Rounds(xgboost.callback.TrainingCallback):
-    """The rounds of one target: losses, early stopping, progress and checkpoints, across attempts.
+class _SearchWatch:
+    """Progress and checkpoints of one target's search."""
 
-    xgboost's own early stopping forgets its history when training continues from a checkpoint."""
-
-    def __init__(self, training: Training, number: int, name: str, parent: Any | None) -> None:
-        super().__init__()
+    def __init__(self, training: Training, number: int, name: str) -> None:
         self._training = training
         self._number = number
         self._name = name
-        self._parent = parent
-        settings = training.settings
-        self._total = settings.trees if parent is None else settings.additional_trees
-        self._patience = settings.early_stopping_rounds
         self._saved_at = training.clock()
-        self._has_validation = False
-        self._losses: list[float] = []
-        self._best_round = 0
+
+    def report(self, search: Search) -> None:
+        """After every fold."""
+        settings = self._training.settings
+        folds = sum(len(trial.losses) for trial in search.trials)
+        self._training.report(self._training.steps_before(self._number) + folds * settings.trees, None)
+        if self._training.clock() - self._saved_at >= CHECKPOINT_SECONDS:
+            self.save(search)
+
+    def save(self, search: Search) -> None:
+        self._training.checkpoints.save_search(self._name, search)
+        self._saved_at = self._training.clock()
+
+
+class _Rounds(xgboost.callback.TrainingCallback):
+    """The rounds of one target: losses, early stopping, progress and checkpoints, across attempts."""
+
+    def __init__(self, training: Training, number: int, problem: Problem, parent: Any | None) -> None:
+        super().__init__()
+        self._training = training
+        self._number = number
+        self._problem = problem
+        self._parent = parent
+        self._saved_at = training.clock()
+        self._history = History(training.settings.early_stopping_rounds if len(problem.validation) else None)
 
     @property
     def losses(self) -> tuple[float, ...]:
         """Per round, those of earlier attempts included."""
-        return tuple(self._losses)
+        return self._history.losses
 
-    def _note(self, loss: float) -> None:
-        self._losses.append(loss)
-        if loss < self._losses[self._best_round]:
-            self._best_round = len(self._losses) - 1
-
-    def train(self, parameters: Mapping[str, Any], train: Any | None, validation: Any | None) -> Any:
-        if train is None:
-            raise DataError(f"target {self._name}: no labelled row is left for training")
-        self._has_validation = validation is not None
-        saved = self._training.checkpoints.parts.get(self._name)
+    def train(self, parameters: Mapping[str, Any]) -> Any:
+        """The booster, cut at its best rounds."""
+        name, start = self._problem.name, self._parent
+        saved = self._training.checkpoints.parts.get(name)
         if saved is not None:
             for loss in saved.losses:
-                self._note(loss)
-            self._training.progress.say(f"train: {self._name} continues after round {len(self._losses)}")
-        if saved is not None and saved.finished:
-            return _load(saved.weights, self._training.threads)
-        start = _load(saved.weights, self._training.threads) if saved is not None else self._parent
-        booster = start
-        if not self._stopped() and len(self._losses) < self._total:
-            booster = self._boost(parameters, train, validation, start)
-        best = self._best(booster)
-        self._training.checkpoints.save(self._name, Part(bytes(best.save_raw("ubj")), self.losses, True))
+                self._history.note(loss)
+            self._training.progress.say(f"train: {name} continues after round {len(self.losses)}")
+            start = _load(saved.weights, self._training.threads)
+            if saved.finished:
+                return start
+        booster = self._boost(parameters, start)
+        # Without the rounds after the best one on the validation rows.
+        best = booster[: booster.num_boosted_rounds() - self._history.surplus]
+        self._training.checkpoints.save(name, Part(bytes(best.save_raw("ubj")), self.losses, True))
         return best
 
-    def _boost(self, parameters: Mapping[str, Any], train: Any, validation: Any | None, start: Any | None) -> Any:
-        try:
-            return xgboost.train(
-                # A continued run must not draw the same random rows again as its first rounds did.
-                {**parameters, "seed": parameters["seed"] + len(self._losses)},
-                train,
-                num_boost_round=self._total - len(self._losses),
-                evals=[(train, "train") if validation is None else (validation, _VALIDATION)],
-                xgb_model=start,
-                callbacks=[self],
-                verbose_eval=False,
-            )
-        except xgboost.core.XGBoostError as error:
-            if "bad_alloc" in str(error) or "memory" in str(error).lower():
-                raise MemoryError from None
-            raise ConfigurationError(
-                "xgboost refuses the data or a combination of spec.method.xgboost.parameters"
-            ) from None
+    def _boost(self, parameters: Mapping[str, Any], start: Any | None) -> Any:
+        left = self._training.rounds - len(self.losses)
+        if self._history.stopped or left <= 0:
+            return start
+        problem = self._problem
+        # A continued run must not draw the same random rows again as its first rounds did.
+        seeded = {**parameters, "seed": parameters["seed"] + len(self.losses)}
+        return boost(seeded, problem.data(problem.train), problem.data(problem.validation), left, start, self)
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
         """Called by xgboost after every round; True ends the training."""
-        loss = float(next(iter(next(iter(evals_log.values())).values()))[-1])
+        loss = last_loss(evals_log)
         if not math.isfinite(loss):
             raise Diverged(
-                f"target {self._name}: the loss is not finite after round {len(self._losses) + 1}; "
+                f"target {self._problem.name}: the loss is not finite after round {len(self.losses) + 1}; "
                 "lower eta, or look for extreme labels"
             )
-        self._note(loss)
-        self._report(loss)
+        self._history.note(loss)
+        before = self._training.steps_before(self._number) + self._training.search_steps
+        self._training.report(before + len(self.losses), loss)
         if self._training.interrupt.asked:
             self._save(model)
             self._training.interrupt.check()
         elif self._training.clock() - self._saved_at >= CHECKPOINT_SECONDS:
             self._save(model)
-        return self._stopped()
+        return self._history.stopped
 
     def _save(self, model: Any) -> None:
-        self._training.checkpoints.save(self._name, Part(bytes(model.save_raw("ubj")), self.losses, False))
+        part = Part(bytes(model.save_raw("ubj")), self.losses, False)
+        self._training.checkpoints.save(self._problem.name, part)
         self._saved_at = self._training.clock()
-
-    def _report(self, loss: float) -> None:
-        targets = len(self._training.table.targets)
-        step = self._number * self._total + len(self._losses)
-        total = targets * self._total
-        self._training.progress.report(5 + 80 * step / total, step, total, loss)
-
-    def _stopped(self) -> bool:
-        if not self._has_validation or not self._losses:
-            return False
-        return len(self._losses) - 1 - self._best_round >= self._patience
-
-    def _best(self, booster: Any) -> Any:
-        """Without the rounds after the best one on the validation rows."""
-        if not self._has_validation:
-            return booster
-        surplus = len(self._losses) - 1 - self._best_round
-        return booster[: booster.num_boosted_rounds() - surplus]

@@ -14,10 +14,10 @@ from retrainer.api.v1alpha1.training_parts import Strategy, Target
 from retrainer.api.v1alpha1.training_run import RunReason
 from trainer.champion import ChampionFacts, champion_facts, champion_past, require_same_schema
 from trainer.config import method_of
-from trainer.demands import Prospect, needed_units, require_minimums
+from trainer.demands import Prospect, needed_units, require_folds, require_minimums
 from trainer.digest import canonical_json, sha256_of
 from trainer.interrupt import Interrupt
-from trainer.methods.parameters import check_parameters
+from trainer.methods.tuning import check_settings
 from trainer.metrics import gate_measures
 from trainer.places import local_path
 from trainer.progress import Progress
@@ -52,7 +52,7 @@ def run_data(config: RunConfig, workdir: Path, progress: Progress, interrupt: In
     method = method_of(config)
     targets, gates = method.targets, config.spec.gates or ()
     gate_measures(gates, targets)
-    check_parameters(method.parameters or ())
+    check_settings(method)
     spool = workdir / "rows.arrow"
     progress.say(f"data: {len(config.sources)} source(s), window of {config.spec.data.window.from_:%F} to "
                  f"{config.spec.data.window.to:%F}")  # fmt: skip
@@ -79,6 +79,9 @@ def _demand(
     """Everything that must hold before anything is trained; the numbers of the gates as far as they are known."""
     facts, division, features = selection.facts, selection.division, selection.features
     require_minimums(facts, selection.keep, division, config.spec.data, targets, selection.dropped)
+    tuning = method_of(config).tuning
+    if tuning is not None and config.spec.strategy is Strategy.FULL:
+        require_folds(facts, division, targets, tuning.folds)
     if champion is not None and config.spec.strategy is Strategy.INCREMENTAL:
         require_same_schema(champion, features, targets, facts, division)
     prospect = Prospect(

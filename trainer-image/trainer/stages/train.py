@@ -6,6 +6,8 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,8 @@ from trainer.errors import ConfigurationError, SchemaMismatch
 from trainer.evaluate import evaluate
 from trainer.interrupt import Interrupt
 from trainer.judgement import judge_models
-from trainer.methods.parameters import check_parameters
 from trainer.methods.tabular import SCHEMA_FILE
+from trainer.methods.tuning import Search, check_settings
 from trainer.methods.xgboost import TabularModel, Training, load_model, thread_count
 from trainer.metrics import gate_measures
 from trainer.places import local_path
@@ -39,9 +41,20 @@ from trainer.rows import Drop
 from trainer.snapshot import Snapshot, open_snapshot
 from trainer.table import Table, load_table
 
-_LIBRARIES = ("xgboost-cpu", "xgboost", "numpy", "scipy", "pyarrow")
+_LIBRARIES = ("xgboost-cpu", "xgboost", "optuna", "numpy", "scipy", "pyarrow")
 RESULT_FILE = "result.json"
 MOST_METRICS = 8
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out of the method."""
+
+    model: TabularModel
+    losses: Mapping[str, tuple[float, ...]]
+    """Per target and round."""
+    searches: Mapping[str, Search]
+    """Per target, where parameters were tuned."""
 
 
 def run_train(config: RunConfig, workdir: Path, progress: Progress, interrupt: Interrupt) -> StageResult:
@@ -68,7 +81,8 @@ def run_train(config: RunConfig, workdir: Path, progress: Progress, interrupt: I
     ).run()
     progress.report(86)
     interrupt.check()
-    result, artifact = _evaluate_and_package(config, snapshot, table, model, champion, losses, progress)
+    trained = Trained(model, losses, checkpoints.searches)
+    result, artifact = _evaluate_and_package(config, snapshot, table, trained, champion, progress)
     checkpoints.discard()
     progress.report(100)
     progress.say(f"train: artifact {artifact.digest}")
@@ -77,7 +91,7 @@ def run_train(config: RunConfig, workdir: Path, progress: Progress, interrupt: I
 
 def _data(config: RunConfig) -> tuple[Snapshot, Table]:
     method = method_of(config)
-    check_parameters(method.parameters or ())
+    check_settings(method)
     if config.snapshot is None:
         raise ConfigurationError("snapshot: run.json names no snapshot; the train stage needs that of the data stage")
     folder = local_path(config.snapshot.uri, "snapshot.uri")
@@ -103,12 +117,11 @@ def _evaluate_and_package(
     config: RunConfig,
     snapshot: Snapshot,
     table: Table,
-    model: TabularModel,
+    trained: Trained,
     champion: TabularModel | None,
-    losses: dict[str, tuple[float, ...]],
     progress: Progress,
 ) -> tuple[StageResult, Artifact]:
-    gates = config.spec.gates or ()
+    gates, model, losses = config.spec.gates or (), trained.model, trained.losses
     dataset = snapshot.description["dataset"]
     overlap = int(dataset.get("dropped", {}).get(Drop.EVALUATION_OVERLAPS_CHAMPION, 0))
     evaluation, classes = judge_models(table, model, champion, overlap)
@@ -126,7 +139,7 @@ def _evaluate_and_package(
         SCHEMA_FILE: model.schema.to_json(),
         "README.md": model_card(manifest, model.schema, dataset, metrics, judged),
         "config.json": _config(config),
-        RESULT_FILE: _whole_result(metrics, numbers, judged, losses, dataset),
+        RESULT_FILE: _whole_result(metrics, numbers, judged, trained, dataset),
         **build_report(config.spec.model, losses, evaluation, classes, metrics, judged),
     }
     parent = local_path(config.spec.output.uri, "spec.output.uri") / "artifacts"
@@ -203,7 +216,7 @@ def _whole_result(
     metrics: tuple[MetricNumbers, ...],
     numbers: tuple[GateNumbers, ...],
     judged: tuple[GateResult, ...],
-    losses: dict[str, tuple[float, ...]],
+    trained: Trained,
     dataset: Any,
 ) -> bytes:
     """Everything, also what does not fit a termination message."""
@@ -218,7 +231,9 @@ def _whole_result(
         {
             "metrics": [_plain(metric) for metric in metrics],
             "gates": gates,
-            "losses": {name: list(history) for name, history in losses.items()},
+            "losses": {name: list(history) for name, history in trained.losses.items()},
             "dataset": dataset,
+            # Without their seconds: equal runs give equal bytes.
+            "trials": {name: search.to_plain()["trials"] for name, search in trained.searches.items()},
         }
     )

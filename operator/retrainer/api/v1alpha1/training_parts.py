@@ -96,8 +96,33 @@ class Parameter(SpecModel):
     """As a string; read as number or truth value where it looks like one."""
 
 
+class Tuning(SpecModel):
+    """A search for good parameters before a Full run's training: Optuna, with cross-validation."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Settings tried per target; the first is the one without tuning."""
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Parts of the training rows, divided by unit: each is predicted by a model trained on the others."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    """Begin no trial after this much time over all targets; each target gets its share, and one trial at least."""
+
+
 class XGBoost(SpecModel):
     """Gradient-boosted trees."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            Rule(
+                "!has(self.classWeights) || self.targets.exists(t, !has(t.type) || t.type == 'Classification')",
+                "class weights need a target of type Classification; remove classWeights",
+            ),
+            Rule(
+                "!has(self.classWeights) || !has(self.parameters) || "
+                "!self.parameters.exists(p, p.name == 'scale_pos_weight')",
+                "the classes would be weighed twice; set classWeights or the parameter scale_pos_weight",
+            ),
+        )
+    )
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=16), ListMap()]
     """What is predicted."""
@@ -109,6 +134,10 @@ class XGBoost(SpecModel):
     """Factor on the learning rate of an Incremental run."""
     early_stopping_rounds: Annotated[int, Field(ge=1, le=1000)] = 20
     """Stop after this many rounds without improvement on the validation rows."""
+    class_weights: Literal["Balanced"] | None = None
+    """Balanced: rows of a rare class count for more, so that every class has the same total weight."""
+    tuning: Tuning | None = None
+    """Search for parameters in a Full run; those set in `parameters` stay as they are."""
     parameters: Annotated[tuple[Parameter, ...], Field(max_length=32), ListMap()] | None = None
     """Parameters of the library: max_depth, eta, subsample …"""
 
