@@ -25,7 +25,7 @@ def approval_decided(draft: Draft) -> Draft:
     if request is not None:
         return _answered(draft, request)
     awaiting = draft.record.awaiting
-    if awaiting is None or needs_approval(draft) or draft.spec.suspend:
+    if awaiting is None or needs_approval(draft) or _is_closed(draft):
         return draft
     if _is_available(draft, awaiting):
         return promoted(draft, awaiting)
@@ -51,7 +51,7 @@ def question(draft: Draft, revision: Revision) -> str:
 
 def _answered(draft: Draft, request: Request) -> Draft:
     awaiting = draft.record.awaiting
-    if awaiting is None or awaiting.training_run != request.argument or draft.spec.suspend:
+    if awaiting is None or awaiting.training_run != request.argument or _is_closed(draft):
         return _acknowledged(draft) if _was_done(draft, request) else _refused(draft, request, _refusal(draft, request))
     if request.action == "reject":
         return _acknowledged(rejected(draft, awaiting, PolicyReason.NOT_APPROVED))
@@ -77,6 +77,8 @@ def _was_done(draft: Draft, request: Request) -> bool:
 def _refusal(draft: Draft, request: Request) -> str:
     if draft.spec.suspend:
         return "spec.suspend is set; set it to false first"
+    if draft.spec.model.pin is not None:
+        return f"spec.model.pin holds revision {draft.spec.model.pin}; remove it first"
     if request.argument is None:
         return f"write {request.action}:<run>/<id>, for example {request.action}:{draft.facts.name}-2/2026-11-21a"
     candidate = draft.candidate
@@ -85,6 +87,10 @@ def _refusal(draft: Draft, request: Request) -> str:
     awaiting = draft.record.awaiting
     known = "nothing does" if awaiting is None else f"run {awaiting.training_run} does"
     return f"run {request.argument} does not await approval; {known}"
+
+
+def _is_closed(draft: Draft) -> bool:
+    return draft.spec.suspend or draft.spec.model.pin is not None
 
 
 def _is_available(draft: Draft, revision: Revision) -> bool:

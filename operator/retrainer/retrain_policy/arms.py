@@ -33,7 +33,7 @@ def template_frozen(draft: Draft) -> Draft:
     pod_template, serving = draft.input.pod_template, draft.serving
     if serving is None or pod_template is None or draft.spec.suspend or not draft.record_usable:
         return draft
-    if draft.record.template is not None and (draft.candidate is not None or draft.warming is not None):
+    if draft.record.template is not None and (draft.candidate is not None or _warms_up(draft)):
         return draft
     fresh = builders.freeze(pod_template, serving.port)
     if draft.record.template is not None and draft.record.template.hash == fresh.hash:
@@ -42,7 +42,7 @@ def template_frozen(draft: Draft) -> Draft:
 
 
 def arms_applied(draft: Draft) -> Draft:
-    """Rule: champion, candidate, one that awaits approval and the target of a rollback run; drift is repaired."""
+    """Rule: champion, newcomer and the target of a rollback or a pin run; drift is repaired."""
     serving, template = draft.serving, draft.record.template
     if draft.hands_off or serving is None or template is None:
         return draft
@@ -76,6 +76,14 @@ def arms_retired(draft: Draft) -> Draft:
         else:
             draft = draft.look_at(leaving)
     return draft
+
+
+def _warms_up(draft: Draft) -> bool:
+    """Whether the target of a rollback or pin is coming up; one that failed may need another template."""
+    if draft.warming is None:
+        return False
+    deployment = draft.input.deployments.get(children.serving_name(draft.facts.name, draft.warming))
+    return deployment is None or not builders.has_stopped_progressing(deployment)
 
 
 def _running(draft: Draft) -> list[int]:

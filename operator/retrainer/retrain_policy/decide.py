@@ -19,7 +19,7 @@ from retrainer.api.v1alpha1.retrain_policy import (
 )
 from retrainer.plan import Event, Object, Plan
 from retrainer.requests import acknowledgement, refused_request
-from retrainer.retrain_policy import approval, champion, revisions, runs, wanted
+from retrainer.retrain_policy import approval, champion, pin, revisions, runs, wanted
 from retrainer.retrain_policy.arms import arms_applied, arms_retired, template_frozen
 from retrainer.retrain_policy.draft import Draft, Facts, Rule, Trouble
 from retrainer.retrain_policy.events import transitions
@@ -108,7 +108,7 @@ def history_trimmed(draft: Draft) -> Draft:
     """Rule: the history keeps to its limit."""
     if not draft.record_usable:
         return draft
-    return draft.with_record(revisions.trimmed(draft.record, draft.spec.revision_history_limit))
+    return draft.with_record(revisions.trimmed(draft.record, draft.spec.revision_history_limit, draft.spec.model.pin))
 
 
 def mirrored(draft: Draft) -> Draft:
@@ -148,6 +148,7 @@ RULES: tuple[Rule, ...] = (
     route_unrivalled,
     requests_acknowledged,
     rollback_requested,
+    pin.pin_held,
     approval.approval_decided,
     experiment_concluded,
     runs.run_followed,

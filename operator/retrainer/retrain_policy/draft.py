@@ -73,7 +73,7 @@ class Draft:
     record_usable: bool = True
     """False: the ConfigMap is not ours or was altered; nothing may be decided that has to be remembered."""
     warming: int | None = None
-    """The revision that a rollback waits for."""
+    """The revision that a rollback or a pin waits for."""
     troubles: tuple[Trouble, ...] = ()
     creating: tuple[str, ...] = ()
     """Children that do not exist yet."""

@@ -59,6 +59,8 @@ def _revision(revision: Revision) -> Iterator[Event]:
         yield Event("Rejected", f"revision {number} is rejected: {revision.reason}")
     elif revision.state is RevisionState.CHAMPION and revision.reason == "RolledBack":
         yield Event("RolledBack", f"revision {number} is champion again", "Warning")
+    elif revision.state is RevisionState.CHAMPION and revision.reason == "Pinned":
+        yield Event("Pinned", f"revision {number} is champion again: spec.model.pin", "Warning")
     elif revision.state is RevisionState.CHAMPION:
         yield Event("Promoted", f"revision {number} is champion")
 

@@ -58,6 +58,8 @@ def experiment_concluded(draft: Draft) -> Draft:
         return draft if draft.serving is not None else experiment_aborted(draft, experiment, "serving-removed")
     if decision.verdict != "PromoteCandidate":
         return rejected(draft, candidate, decision.reason)
+    if draft.spec.model.pin is not None:
+        return draft.note(f"revision {candidate.revision} won, and waits until spec.model.pin is valid or removed")
     if needs_approval(draft):
         return _held(draft, candidate, decision.reason)
     if draft.serving is not None and not is_ready(draft, candidate.revision):
@@ -71,6 +73,8 @@ def candidate_brought_up(draft: Draft) -> Draft:
     candidate = draft.candidate
     if candidate is None or draft.hands_off or not draft.record_usable or draft.status.active_experiment:
         return draft
+    if draft.spec.model.pin is not None:
+        return draft.note(f"revision {candidate.revision} waits until spec.model.pin is valid or removed")
     if draft.serving is None:
         return _without_serving(draft, candidate)
     if is_ready(draft, candidate.revision):
@@ -99,6 +103,17 @@ def experiment_aborted(draft: Draft, experiment: Object, why: str) -> Draft:
         return draft
     patch = {"metadata": {"annotations": {REQUEST_ANNOTATION: request}}}
     return replace(draft, merges=(*draft.merges, (children.ref(experiment), patch)))
+
+
+def newcomer_given_up(draft: Draft, newcomer: Revision, abort_id: str, wish: str, reason: str) -> Draft:
+    """It is rejected; its experiment, if there is one under way, decides first, whatever it decides."""
+    experiment = draft.input.experiments.get(draft.status.active_experiment or "")
+    if children.is_ours(experiment, draft.facts.policy):
+        assert experiment is not None
+        if not (experiment.get("status") or {}).get("decision"):
+            waiting = f"{wish} waits until experiment {draft.status.active_experiment} has ended"
+            return experiment_aborted(draft, experiment, abort_id).note(waiting)
+    return rejected(draft, newcomer, reason)
 
 
 def promoted(draft: Draft, candidate: Revision) -> Draft:

@@ -77,21 +77,20 @@ def promoted(record: Record, number: int, reason: str, now: datetime) -> Record:
     return _crowned(record, number, reason, (RevisionState.RETIRED, PolicyReason.SUPERSEDED), now)
 
 
-def rolled_back(record: Record, number: int, now: datetime) -> Record:
-    """An earlier champion returns; the present one is marked as rolled back."""
-    leaving = (RevisionState.ROLLED_BACK, PolicyReason.ROLLED_BACK)
-    return _crowned(record, number, PolicyReason.ROLLED_BACK, leaving, now)
+def returned(record: Record, number: int, reason: str, now: datetime) -> Record:
+    """An earlier champion returns; the present one is marked as rolled back. Both for this reason."""
+    return _crowned(record, number, str(reason), (RevisionState.ROLLED_BACK, str(reason)), now)
 
 
-def trimmed(record: Record, limit: int) -> Record:
+def trimmed(record: Record, limit: int, pin: int | None = None) -> Record:
     """At most `limit` revisions: Rejected go first, then former champions, the oldest of each first.
 
-    The champion, its predecessor, a candidate and one that awaits approval always stay.
+    The champion, its predecessor, a candidate, one that awaits approval and the one that is pinned always stay.
     """
     surplus = len(record.revisions) - limit
     if surplus <= 0:
         return record
-    former = [r for r in record.revisions if r.state in _WAS_CHAMPION]
+    former = [r for r in record.revisions if r.state in _WAS_CHAMPION and r.revision != pin]
     predecessor = max(former, key=lambda r: (r.time, r.revision), default=None)
     expendable = sorted(
         (r for r in record.revisions if r.state is RevisionState.REJECTED), key=lambda r: r.revision

@@ -12,7 +12,7 @@ from retrainer.retrain_policy import children, revisions
 from retrainer.retrain_policy import serving as builders
 from retrainer.retrain_policy.arms import is_ready
 from retrainer.retrain_policy.draft import Draft
-from retrainer.retrain_policy.promotion import experiment_aborted
+from retrainer.retrain_policy.promotion import newcomer_given_up
 
 _LOOK_SECONDS = 5.0
 
@@ -41,6 +41,8 @@ def _refusal(draft: Draft, request: Request) -> str | None:
     argument = request.argument or ""
     if draft.spec.suspend:
         return "spec.suspend is set, and the route is left alone; set it to false first"
+    if draft.spec.model.pin is not None:
+        return f"spec.model.pin holds revision {draft.spec.model.pin}; change or remove it"
     if not argument.isdecimal():
         return "write rollback:<revision>/<id>, for example rollback:3/2026-11-21a"
     target = draft.record.find(int(argument))
@@ -52,19 +54,10 @@ def _refusal(draft: Draft, request: Request) -> str | None:
     return None
 
 
-def _candidate_stopped(draft: Draft, candidate: Revision, request: Request) -> Draft:
-    """The candidate is given up; its experiment, if there is one, decides first, whatever it decides."""
-    experiment = draft.input.experiments.get(draft.status.active_experiment or "")
-    if children.is_ours(experiment, draft.facts.policy):
-        assert experiment is not None
-        if not (experiment.get("status") or {}).get("decision"):
-            short = hashlib.sha256(request.id.encode()).hexdigest()[:8]
-            waiting = f"request {_text(request)} waits until experiment {draft.status.active_experiment} has ended"
-            return experiment_aborted(draft, experiment, f"rollback-{short}").note(waiting)
-    record = revisions.rejected(
-        draft.record, candidate.revision, PolicyReason.ROLLED_BACK.value, draft.now
-    )
-    return draft.with_record(record).with_status(active_experiment=None)
+def _candidate_stopped(draft: Draft, newcomer: Revision, request: Request) -> Draft:
+    short = hashlib.sha256(request.id.encode()).hexdigest()[:8]
+    wish = f"request {_text(request)}"
+    return newcomer_given_up(draft, newcomer, f"rollback-{short}", wish, PolicyReason.ROLLED_BACK)
 
 
 def _returned(draft: Draft, target: Revision, request: Request) -> Draft:
@@ -77,7 +70,8 @@ def _returned(draft: Draft, target: Revision, request: Request) -> Draft:
             return _acknowledged(draft).tell(Event("RequestRefused", message, "Warning"))
         waiting = f"request {_text(request)} waits until Deployment {name} is available"
         return replace(draft, warming=target.revision).note(waiting).look_in(_LOOK_SECONDS)
-    return _acknowledged(draft.with_record(revisions.rolled_back(draft.record, target.revision, draft.now)))
+    record = revisions.returned(draft.record, target.revision, PolicyReason.ROLLED_BACK, draft.now)
+    return _acknowledged(draft.with_record(record))
 
 
 def _acknowledged(draft: Draft) -> Draft:

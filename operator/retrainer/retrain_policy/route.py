@@ -80,8 +80,8 @@ def candidate_weight(draft: Draft) -> int:
 
 
 def _withheld(draft: Draft, decision: Decision) -> bool:
-    """Whether an experiment that has ended leaves the candidate without traffic: it lost, or a person must approve."""
-    return decision.verdict != "PromoteCandidate" or needs_approval(draft)
+    """Whether an experiment that has ended leaves the candidate without traffic: it lost, or may not be promoted."""
+    return decision.verdict != "PromoteCandidate" or needs_approval(draft) or draft.spec.model.pin is not None
 
 
 def _stopped_while_suspended(draft: Draft, serving: Serving) -> Draft:

@@ -21,6 +21,9 @@ def run_created(draft: Draft) -> Draft:
     if pending is None or draft.spec.suspend or not draft.record_usable:
         return draft
     found = draft.input.runs.get(pending.name)
+    if found is None and draft.spec.model.pin is not None:
+        dropped = f"run {pending.name} is not created: spec.model.pin is set"
+        return draft.with_status(pending_run=None).tell(Event("RunDropped", dropped, "Warning"))
     if found is not None and not children.is_ours(found, draft.facts.policy):
         return in_the_way(draft, found)
     if found is None and draft.troubles:
@@ -55,6 +58,7 @@ def run_due(draft: Draft) -> Draft:
     """Rule: enough triggers have fired, the cooldown is over, the data is trusted, nothing is under way."""
     blocked = (
         draft.spec.suspend
+        or draft.spec.model.pin is not None
         or draft.troubles
         or draft.facts.first_pass
         or draft.facts.was_under_way
@@ -109,6 +113,8 @@ def _obstacle(draft: Draft) -> str | None:
     """What a person must wait for or change before asking for a run."""
     if draft.spec.suspend:
         return "spec.suspend is set"
+    if draft.spec.model.pin is not None:
+        return f"spec.model.pin holds revision {draft.spec.model.pin}; remove it first"
     if draft.status.active_run is not None or draft.status.pending_run is not None:
         run = draft.status.active_run or (draft.status.pending_run and draft.status.pending_run.name)
         return f"run {run} is under way"

@@ -68,14 +68,23 @@ def _ready(draft: Draft) -> Verdict:
     if champion is None:
         return "True", PolicyReason.NO_CHAMPION, "no model yet: the first run that passes its gates becomes champion"
     if draft.serving is None:
-        return "True", PolicyReason.READY, _with_notes(draft, f"revision {champion.revision} is champion")
+        return "True", *_at_rest(draft, f"revision {champion.revision} is champion")
     unavailable = _unavailable(draft, champion.revision)
     if unavailable is not None:
         return "False", PolicyReason.SERVING_NOT_READY, unavailable
     complaint = route.complaint(draft)
     if complaint is not None:
         return "False", PolicyReason.ROUTE_NOT_READY, complaint
-    return "True", PolicyReason.READY, _with_notes(draft, f"revision {champion.revision} is champion and serves")
+    return "True", *_at_rest(draft, f"revision {champion.revision} is champion and serves")
+
+
+def _at_rest(draft: Draft, message: str) -> tuple[str, str]:
+    """Reason and message of a policy that is ready."""
+    pin = draft.spec.model.pin
+    if pin is None:
+        return PolicyReason.READY, _with_notes(draft, message)
+    pinned = f"{message}; spec.model.pin holds revision {pin}: no run, no promotion"
+    return PolicyReason.PINNED, _with_notes(draft, pinned)
 
 
 def _unavailable(draft: Draft, revision: int) -> str | None:
@@ -97,6 +106,8 @@ def _triggered(draft: Draft) -> Verdict:
         return "Unknown", PolicyReason.DATA_UNTRUSTED, f"{untrusted}; nothing starts until it is"
     if not triggers.reason_to_run(draft.spec, said):
         return "False", PolicyReason.QUIET, _quiet_message(draft, names)
+    if draft.spec.model.pin is not None:
+        return "True", PolicyReason.PINNED, f"fired: {names}; nothing starts while spec.model.pin is set"
     wait_until = draft.status.next_run_time
     if wait_until is not None and draft.now < wait_until and draft.status.active_run is None:
         return "True", PolicyReason.COOLDOWN, f"fired: {names}; no new run before {timestamp(wait_until)}"

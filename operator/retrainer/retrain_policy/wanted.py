@@ -159,10 +159,13 @@ def _numbers(status: RetrainPolicyStatus, *states: RevisionState) -> set[int]:
 
 
 def _in_service(policy: Object, status: RetrainPolicyStatus) -> set[int]:
-    """Champion, candidate, one that awaits approval, and where a rollback wants to go."""
+    """Champion, candidate, one that awaits approval, and where a rollback or a pin wants to go."""
     numbers = _numbers(status, *ON_THE_WAY)
     if status.champion is not None:
         numbers.add(status.champion.revision)
+    pin = (policy["spec"].get("model") or {}).get("pin")
+    if isinstance(pin, int):
+        numbers.add(pin)
     request = pending_request(policy, ("rollback",))
     if request is not None and request.argument and request.argument.isdecimal():
         numbers.add(int(request.argument))

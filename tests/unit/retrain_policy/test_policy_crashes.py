@@ -131,9 +131,30 @@ def refused(world: World) -> None:
     world.rest()
 
 
+def pinned(world: World) -> None:
+    """A person pins the former champion."""
+    world.count = 200
+    world.until(lambda w: w.status.get("champion", {}).get("revision") == 2)
+    world.count = 0
+    world.rest()
+    world.policy["spec"]["model"]["pin"] = 1
+    world.rest()
+
+
+def pinned_during_an_experiment(world: World) -> None:
+    """A person pins revision 1 while revision 3 is compared with revision 2."""
+    world.count = 200
+    world.policy["spec"]["cooldownSeconds"] = 0
+    world.until(lambda w: "tutor-3" in w.names("ABExperiment"))
+    world.count = 0
+    world.policy["spec"]["model"]["pin"] = 1
+    world.rest()
+
+
 STORIES = (
     promoted, kept, gates_failed, run_failed, requested, rolled_back, rolled_back_during_an_experiment,
     experiment_deleted, immediate, first_champion, template_changed, approved, approved_without_an_experiment, refused,
+    pinned, pinned_during_an_experiment,
 )  # fmt: skip
 
 

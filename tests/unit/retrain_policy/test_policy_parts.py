@@ -61,9 +61,11 @@ def test_a_promotion_retires_the_champion() -> None:
     assert (after.champion.revision, after.champion.promoted_time) == (2, NOW)
 
 
-def test_a_rollback_marks_the_one_that_leaves() -> None:
-    after = revisions.rolled_back(record("Retired", "Champion"), 1, NOW)
+@pytest.mark.parametrize("reason", ["RolledBack", "Pinned"])
+def test_a_return_marks_the_one_that_leaves(reason: str) -> None:
+    after = revisions.returned(record("Retired", "Champion"), 1, reason, NOW)
     assert states(after) == {1: "Champion", 2: "RolledBack"}
+    assert [r.reason for r in after.revisions] == [reason, reason]
 
 
 def test_promoting_an_unknown_revision_is_an_error() -> None:
@@ -93,18 +95,19 @@ def test_the_history_is_trimmed(before: tuple[str, ...], limit: int, left: list[
     assert [r.revision for r in revisions.trimmed(record(*before), limit).revisions] == left
 
 
-@given(st.lists(st.sampled_from([s for s in STATES if s != "Champion"]), max_size=20), st.integers(2, 10))
-def test_champion_and_predecessor_are_never_trimmed(before: list[str], limit: int) -> None:
+@given(st.lists(st.sampled_from([s for s in STATES if s != "Champion"]), max_size=20), st.integers(2, 10), st.integers(1, 21))
+def test_what_is_needed_is_never_trimmed(before: list[str], limit: int, pin: int) -> None:
     whole = record(*before, "Champion")
-    left = revisions.trimmed(whole, limit)
+    left = revisions.trimmed(whole, limit, pin)
     kept = {r.revision for r in left.revisions}
     assert len(before) + 1 in kept
     former = [r for r in whole.revisions if r.state in ("Retired", "RolledBack")]
     assert not former or max(r.revision for r in former) in kept
-    protected = {r.revision for r in whole.revisions if r.state == "Candidate"}
+    protected = {r.revision for r in whole.revisions if r.state in ("Candidate", "AwaitingApproval")}
+    protected |= {r.revision for r in former if r.revision == pin}
     assert protected <= kept
     assert len(kept) <= max(limit, len(protected) + 2)
-    assert revisions.trimmed(left, limit) == left
+    assert revisions.trimmed(left, limit, pin) == left
 
 
 # strategy

@@ -61,6 +61,8 @@ class PolicyModel(SpecModel):
     """Its name."""
     initial: InitialModel | None = None
     """Revision 1; without it the first run that passes its gates becomes revision 1."""
+    pin: Annotated[int, Field(ge=1)] | None = None
+    """While set: this revision, which was champion before, is champion; no run starts and nothing is promoted."""
 
 
 class NewSamples(SpecModel):
@@ -346,7 +348,7 @@ class RevisionState(StrEnum):
     REJECTED = "Rejected"
     """Never became champion."""
     ROLLED_BACK = "RolledBack"
-    """Was champion, until a person rolled back."""
+    """Was champion, until a person rolled back or pinned another one."""
 
 
 class Revision(StatusModel):
@@ -498,6 +500,8 @@ class PolicyReason(StrEnum):
     """Experimenting=Unknown: the candidate's Deployment is being prepared."""
     APPROVAL_NEEDED = "ApprovalNeeded"
     """AwaitingApproval=True: a person decides; nothing new starts until then."""
+    PINNED = "Pinned"
+    """Ready=True or Triggered=True: spec.model.pin is set. Revision: champion by it, left for it or given up for it."""
     NOT_APPROVED = "NotApproved"
     """Revision Rejected: a person refused it."""
     GATES_PASSED = "GatesPassed"
