@@ -262,6 +262,9 @@ RETRAIN_POLICIES = [
         "spec.promotion",
         "exactly one metric must have role Primary",
     ),
+    bad("a budget of no runs", {"spec.budget": {"runsPerWeek": 0}}, "budget.runsPerWeek", "greater than or equal to 1"),
+    bad("a budget of 33 runs", {"spec.budget": {"runsPerWeek": MANY}}, "spec.budget.runsPerWeek", "32"),
+    bad("a budget of nothing", {"spec.budget": {}}, "spec.budget.runsPerWeek", "Required"),
     bad("a pin on no revision", {"spec.model.pin": 0}, "spec.model.pin", "greater than or equal to 1"),
     bad("a pin by name", {"spec.model.pin": "latest"}, "spec.model.pin", "must be of type integer"),
     bad(

@@ -113,6 +113,7 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
         {"spec.promotion": {"method": "Immediate"}, "spec.serving": ABSENT},
     ),
     ("RetrainPolicy", "Immediate with serving", {"spec.promotion": {"method": "Immediate"}}),
+    ("RetrainPolicy", "a budget", {"spec.budget": {"runsPerWeek": 4}}),
     ("RetrainPolicy", "a pinned revision", {"spec.model.pin": 3}),
     ("RetrainPolicy", "an experiment whose winner a person approves", {"spec.promotion.approval": "Manual"}),
     (

@@ -97,11 +97,9 @@ def triggers_evaluated(draft: Draft) -> Draft:
 
 
 def cooldown_known(draft: Draft) -> Draft:
-    """Rule: when the next run may start follows from the last one and the spec as it is now."""
-    moment = runs.not_before(
-        draft.status.last_run, draft.status.consecutive_failures or 0, draft.spec.cooldown_seconds
-    )
-    return draft.with_status(next_run_time=moment)
+    """Rule: when the next run may start follows from earlier ones and the spec as it is now."""
+    moments = (runs.cooled_down(draft), runs.affordable(draft))
+    return draft.with_status(next_run_time=max((m for m in moments if m is not None), default=None))
 
 
 def history_trimmed(draft: Draft) -> Draft:

@@ -71,7 +71,7 @@ def _experiments(before: RetrainPolicyStatus, after: RetrainPolicyStatus) -> Ite
 
 
 def _conditions(before: RetrainPolicyStatus, after: RetrainPolicyStatus) -> Iterator[Event]:
-    """Ready, when it changes (Stalled has its reason); the candidate's Deployment; and what a person is asked."""
+    """Ready, when it changes (Stalled has its reason); the candidate's Deployment; a question; a spent budget."""
     old = [c.model_dump(by_alias=True) for c in before.conditions]
     new = [c.model_dump(by_alias=True) for c in after.conditions]
     for condition in new:
@@ -101,9 +101,16 @@ def _asked(condition: Mapping[str, Any]) -> Event | None:
     return Event("ApprovalNeeded", truncate(condition["message"], _EVENT_LIMIT))
 
 
+def _spent(condition: Mapping[str, Any]) -> Event | None:
+    if condition["reason"] != "BudgetSpent":
+        return None
+    return Event("BudgetSpent", truncate(condition["message"], _EVENT_LIMIT))
+
+
 _TOLD: Mapping[str, Callable[[Mapping[str, Any]], Event | None]] = {
     "Ready": _verdict,
     "Experimenting": _deployed,
     "AwaitingApproval": _asked,
+    "Triggered": _spent,
 }
 """What is told of a condition whose status or reason changed."""

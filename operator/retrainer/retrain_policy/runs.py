@@ -22,7 +22,7 @@ from retrainer.api.v1alpha1.training_parts import Strategy
 from retrainer.api.v1alpha1.training_run import TRAINING_RUN, RunReason, TrainingRunStatus
 from retrainer.conditions import get_condition, timestamp
 from retrainer.plan import Object
-from retrainer.retrain_policy import children, revisions
+from retrainer.retrain_policy import budget, children, revisions
 from retrainer.retrain_policy.draft import Draft
 from retrainer.retrain_policy.revisions import Record
 
@@ -82,6 +82,19 @@ def not_before(last: LastRun | None, failures: int, cooldown_seconds: int) -> da
     if failures > 0:
         wait = max(wait, min(_FIRST_WAIT * 2 ** min(failures - 1, 20), _LONGEST_WAIT))
     return last.time + wait
+
+
+def cooled_down(draft: Draft) -> datetime | None:
+    """When cooldown or back-off after the last run are over."""
+    failures = draft.status.consecutive_failures or 0
+    return not_before(draft.status.last_run, failures, draft.spec.cooldown_seconds)
+
+
+def affordable(draft: Draft) -> datetime | None:
+    """When the budget has room for a run again; None where it has now, or where there is none."""
+    if draft.spec.budget is None:
+        return None
+    return budget.free_at(draft.status.run_starts or (), draft.spec.budget.runs_per_week, draft.now)
 
 
 def run_followed(draft: Draft) -> Draft:

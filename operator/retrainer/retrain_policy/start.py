@@ -8,7 +8,7 @@ from retrainer.api.v1alpha1.retrain_policy import PendingRun
 from retrainer.conditions import is_false, is_true
 from retrainer.plan import Event
 from retrainer.requests import Request, acknowledgement, pending_request
-from retrainer.retrain_policy import children, runs, strategy
+from retrainer.retrain_policy import budget, children, runs, strategy
 from retrainer.retrain_policy.conflict import in_the_way
 from retrainer.retrain_policy.draft import Draft, under_way
 from retrainer.retrain_policy.triggers import evaluate as triggers
@@ -38,7 +38,7 @@ def run_created(draft: Draft) -> Draft:
 
 
 def run_requested(draft: Draft) -> Draft:
-    """Rule: a person's `run` overrides triggers and cooldown; it waits only for the sources."""
+    """Rule: a person's `run` overrides triggers, cooldown and budget; it waits only for the sources."""
     request = pending_request(draft.facts.policy, ("run",))
     if request is None or not draft.record_usable:
         return draft
@@ -102,6 +102,7 @@ def _announced(draft: Draft, name: str, request: Request | None) -> Draft:
     ).with_status(
         pending_run=PendingRun(name=name, revision=number, strategy=chosen),
         next_revision=number + 1,
+        run_starts=budget.with_start(draft.status.run_starts or (), draft.now),
         triggers=triggers.after_start(draft.status.triggers or (), draft.spec, draft.now),
     )
     if request is not None:

@@ -16,7 +16,7 @@ from retrainer.conditions import (
     timestamp,
 )
 from retrainer.plan import Object
-from retrainer.retrain_policy import approval, children, route, start
+from retrainer.retrain_policy import approval, budget, children, route, runs, start
 from retrainer.retrain_policy.draft import Draft, Trouble
 from retrainer.retrain_policy.serving import has_stopped_progressing
 from retrainer.retrain_policy.triggers import evaluate as triggers
@@ -110,8 +110,24 @@ def _triggered(draft: Draft) -> Verdict:
         return "True", PolicyReason.PINNED, f"fired: {names}; nothing starts while spec.model.pin is set"
     wait_until = draft.status.next_run_time
     if wait_until is not None and draft.now < wait_until and draft.status.active_run is None:
-        return "True", PolicyReason.COOLDOWN, f"fired: {names}; no new run before {timestamp(wait_until)}"
+        return _held_back(draft, names, wait_until)
     return "True", PolicyReason.FIRED, f"fired: {names}"
+
+
+def _held_back(draft: Draft, names: str, until: datetime) -> Verdict:
+    """By whichever lasts longer: the cooldown or the budget."""
+    allowed = draft.spec.budget
+    if allowed is None or runs.cooled_down(draft) == until:
+        return "True", PolicyReason.COOLDOWN, f"fired: {names}; no new run before {timestamp(until)}"
+    if draft.newcomer is not None:
+        return "True", PolicyReason.FIRED, f"fired: {names}"  # it holds a run back more than the budget does
+    started = len(budget.recent(draft.status.run_starts or (), draft.now))
+    return (
+        "True",
+        PolicyReason.BUDGET_SPENT,
+        f"fired: {names}; runs started in the last seven days: {started}, budget.runsPerWeek: "
+        f"{allowed.runs_per_week}; no new run before {timestamp(until)}",
+    )
 
 
 def _quiet_message(draft: Draft, names: str) -> str:

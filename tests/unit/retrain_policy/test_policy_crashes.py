@@ -151,10 +151,16 @@ def pinned_during_an_experiment(world: World) -> None:
     world.rest()
 
 
+def budget_spent(world: World) -> None:
+    """A run, and a trigger that fires again at once, without cooldown."""
+    world.policy["spec"].update(cooldownSeconds=0, budget={"runsPerWeek": 1})
+    promoted(world)
+
+
 STORIES = (
     promoted, kept, gates_failed, run_failed, requested, rolled_back, rolled_back_during_an_experiment,
     experiment_deleted, immediate, first_champion, template_changed, approved, approved_without_an_experiment, refused,
-    pinned, pinned_during_an_experiment,
+    pinned, pinned_during_an_experiment, budget_spent,
 )  # fmt: skip
 
 

@@ -95,7 +95,10 @@ def test_the_history_is_trimmed(before: tuple[str, ...], limit: int, left: list[
     assert [r.revision for r in revisions.trimmed(record(*before), limit).revisions] == left
 
 
-@given(st.lists(st.sampled_from([s for s in STATES if s != "Champion"]), max_size=20), st.integers(2, 10), st.integers(1, 21))
+OTHERS = [s for s in STATES if s != "Champion"]
+
+
+@given(st.lists(st.sampled_from(OTHERS), max_size=20), st.integers(2, 10), st.integers(1, 21))
 def test_what_is_needed_is_never_trimmed(before: list[str], limit: int, pin: int) -> None:
     whole = record(*before, "Champion")
     left = revisions.trimmed(whole, limit, pin)

@@ -61,7 +61,7 @@ class PolicyModel(SpecModel):
     """Its name."""
     initial: InitialModel | None = None
     """Revision 1; without it the first run that passes its gates becomes revision 1."""
-    pin: Annotated[int, Field(ge=1)] | None = None
+    pin: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """While set: this revision, which was champion before, is champion; no run starts and nothing is promoted."""
 
 
@@ -247,6 +247,13 @@ class Serving(SpecModel):
     """A replaced revision keeps running this long, so that a rollback is quick."""
 
 
+class Budget(SpecModel):
+    """How much may be spent on training."""
+
+    runs_per_week: Annotated[int, Field(ge=1, le=32)]
+    """Triggers start no run while so many started in the last seven days; requested runs count and are not refused."""
+
+
 class RetrainPolicySpec(SpecModel):
     """When, how and what to retrain."""
 
@@ -277,6 +284,8 @@ class RetrainPolicySpec(SpecModel):
     """Whether one trigger is enough."""
     cooldown_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 604_800
     """No new run sooner than this after the last one ended."""
+    budget: Budget | None = None
+    """How much may be spent on training."""
     strategy_rules: Annotated[tuple[StrategyRule, ...], Field(max_length=16), Atomic()] | None = None
     """How the strategy is chosen."""
     default_strategy: Strategy = Strategy.FULL
@@ -456,7 +465,9 @@ class RetrainPolicyStatus(ObjectStatus):
     consecutive_failures: int | None = None
     """Runs that failed in a row; the wait doubles with each."""
     next_run_time: Time | None = None
-    """Not before this: cooldown or back-off."""
+    """Not before this: cooldown, back-off or budget."""
+    run_starts: Annotated[tuple[Time, ...], Field(max_length=32), Atomic()] | None = None
+    """When the runs of about the last seven days started; budget.runsPerWeek counts them."""
     next_schedule_time: Time | None = None
     """Next slot of the schedule."""
     incremental_chain: int | None = None
@@ -490,6 +501,8 @@ class PolicyReason(StrEnum):
     """Triggered=False."""
     COOLDOWN = "Cooldown"
     """Triggered=True, but held back until status.nextRunTime."""
+    BUDGET_SPENT = "BudgetSpent"
+    """Triggered=True, but held back until status.nextRunTime by budget.runsPerWeek."""
     DATA_UNTRUSTED = "DataUntrusted"
     """Triggered=Unknown: a source is not trusted; nothing is started."""
     RUNNING = "Running"
