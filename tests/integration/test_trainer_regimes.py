@@ -227,8 +227,4 @@ def judged(run: RunConfig, table: Table, model: TabularModel, champion: TabularM
 def test_a_candidate_of_shuffled_labels_never_passes(
     judged_shuffles: Mapping[str, list[list[GateOutcome]]], strategy: str
 ) -> None:
-    assert len(judged_shuffles[strategy]) == SHUFFLES
-    for outcomes in judged_shuffles[strategy]:
-        assert outcomes[1] is GateOutcome.FAILED, "better by a hundredth"
-    if strategy == "Full":
-        assert {tuple(outcomes) for outcomes in judged_shuffles["Full"]} == {(GateOutcome.FAILED,) * 3}
+    assert judged_shuffles[strategy] == [[GateOutcome.FAILED] * 3] * SHUFFLES
