@@ -122,6 +122,8 @@ class World:
         self.objects: dict[tuple[str, str], Object] = {}
         self.events: list[Event] = []
         self.writes = 0
+        self.begun = 0
+        """Writes before a story's own part; what led to it is another story."""
         self.crash_at: int | None = None
         self.count = 0
         self.unit_days: Callable[[Wanted], tuple[Any, ...]] = lambda _: ()
