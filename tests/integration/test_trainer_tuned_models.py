@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from tests.unit.trainer.trainer_tables import (
     training,
     weights,
 )
-from tests.unit.trainer.trainer_world import DIGIT
+from tests.unit.trainer.trainer_world import DIGIT, World, wait_until
 from trainer.errors import Interrupted
 from trainer.methods.cross_validation import _FoldRounds, cross_validation
 from trainer.methods.problem import History, boost, build_problem
@@ -116,3 +119,41 @@ def test_class_weights_find_more_of_a_rare_class(tmp_path: Path) -> None:
         return float((answer.argmax(axis=1) == 1)[shrunk.evaluation.truths[0] == "8"].mean())
 
     assert recall("even", class_weights="Balanced") > recall("plain") + 0.1
+
+
+def test_a_search_that_sigterm_stopped_continues_in_the_next_attempt(world: World) -> None:
+    world.write_digits(150)
+    config = world.freeze(method={"trees": 60, "earlyStoppingRounds": 1000, "tuning": {"trials": 8, "folds": 3}})
+    whole = world.run("train", config)
+    again = {**config, "run": {**config["run"], "uid": "uid-2"}}
+    stage = world.start("train", again)
+    wait_until(lambda: '"step"' in stage.log())
+    os.kill(int(stage.process.pid or 0), signal.SIGTERM)
+    stopped = stage.finish()
+    assert (stopped.code, stopped.message["reason"]) == (75, "Interrupted")
+    (state,) = world.output.glob("checkpoints/uid-2/state.json")
+    trials = json.loads(state.read_text())["searches"]["digit"]["trials"]
+    assert 1 <= sum(len(trial["losses"]) for trial in trials) < 24
+    continued = world.run("train", again)
+    first, second = (_published(world, outcome.succeeded()) for outcome in (whole, continued))
+    assert (first / "weights/digit.ubj").read_bytes() == (second / "weights/digit.ubj").read_bytes()
+    results = [json.loads((folder / "result.json").read_text()) for folder in (first, second)]
+    assert results[0] == results[1]
+    assert [len(trial["losses"]) for trial in results[0]["trials"]["digit"]] == [3] * 8
+    assert "found by tuning: colsample_bytree" in (second / "README.md").read_text()
+    assert "8 trials of 3 folds" in continued.log
+
+
+def _published(world: World, message: dict[str, Any]) -> Path:
+    return world.output / "artifacts" / message["artifact"]["digest"].removeprefix("sha256:")
+
+
+def test_settings_that_cannot_be_carried_out_end_the_data_stage(world: World) -> None:
+    world.write_digits(60, units=12)
+    few = world.run("data", world.config(method={"tuning": {"folds": 20}}))
+    assert (few.code, few.message["reason"]) == (65, "InsufficientData")
+    assert "lower spec.method.xgboost.tuning.folds" in few.message["message"]
+    weight = {"classWeights": "Balanced", "parameters": [{"name": "scale_pos_weight", "value": "2"}]}
+    twice = world.run("data", world.config(method=weight))
+    assert (twice.code, twice.message["reason"]) == (64, "InvalidConfiguration")
+    assert "spec.method.xgboost.classWeights" in twice.message["message"]
