@@ -133,6 +133,13 @@ def test_parameters_that_a_person_set_are_not_searched() -> None:
     check_settings(XGBoost(targets=(DIGIT,), parameters=every))
 
 
+def test_a_trainer_without_optuna_says_so_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="lacks Optuna; install the extra trainer-tabular"):
+        check_settings(XGBoost(targets=(DIGIT,), tuning=Tuning()))
+    check_settings(XGBoost(targets=(DIGIT,)))
+
+
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=30, max_size=80), st.integers(2, 5))
 @settings(max_examples=15, deadline=None)
 def test_no_unit_is_in_two_folds_and_no_fold_is_empty(rows: list[tuple[int, int]], folds: int) -> None:

@@ -5,6 +5,7 @@ trial n is seeded with seed + n. So a search that was stopped proposes what it w
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,8 +45,13 @@ SPACE: dict[str, Range] = {
 def check_settings(settings: XGBoost) -> None:
     """Raise ConfigurationError, naming the field, for settings that cannot be carried out."""
     given = check_method(settings)
-    if settings.tuning is not None:
-        space_of(given)
+    if settings.tuning is None:
+        return
+    space_of(given)
+    if importlib.util.find_spec("optuna") is None:
+        raise ConfigurationError(
+            "spec.method.xgboost.tuning: the trainer lacks Optuna; install the extra trainer-tabular, or remove it"
+        )
 
 
 def space_of(parameters: Mapping[str, Setting]) -> dict[str, Range]:
