@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.retrain_policy.policy_world import World, policy
+from tests.unit.retrain_policy.policy_world import Crash, World, policy
 
 Object = dict[str, Any]
 MANUAL = {**policy()["spec"]["promotion"], "approval": "Manual"}
@@ -168,6 +168,20 @@ def test_without_serving_an_approval_changes_the_record_alone() -> None:
     world.request("approve:tutor-2/monday")
     world.rest()
     assert world.status["champion"]["revision"] == 2
+
+
+@pytest.mark.parametrize("answer", ["approve", "reject"])
+def test_an_answer_that_was_recorded_before_a_crash_is_not_called_refused(answer: str) -> None:
+    world = waiting()
+    world.request(f"{answer}:tutor-2/monday")
+    world.crash_at = world.writes + 1
+    with pytest.raises(Crash):
+        world.step()
+    world.crash_at = None
+    assert "lastHandledRequest" not in world.status
+    world.rest()
+    assert refusals(world) == []
+    assert world.status["lastHandledRequest"] == f"{answer}:tutor-2/monday"
 
 
 def test_a_refused_revision_is_rejected_and_its_deployment_goes() -> None:

@@ -239,6 +239,17 @@ def test_a_suspended_policy_does_not_follow_its_pin() -> None:
     assert world.status["champion"]["revision"] == 1
 
 
+def test_a_suspended_policy_does_not_end_its_experiment_for_a_pin() -> None:
+    world = second_experiment()
+    world.policy["spec"]["suspend"] = True
+    pin(world, 2)
+    world.step()
+    assert "annotations" not in world.need("ABExperiment", "tutor-3")["metadata"]
+    world.policy["spec"]["suspend"] = False
+    world.step()
+    assert "annotations" in world.need("ABExperiment", "tutor-3")["metadata"]
+
+
 # --- a pin that cannot be carried out -----------------------------------------------------------------------
 
 
