@@ -59,6 +59,9 @@ for _, wanted in ipairs({ "Training", "Experimenting" }) do
     message = message .. "; " .. stated.message
   end
 end
+if condition("AwaitingApproval").status == "True" then
+  message = message .. "; " .. condition("AwaitingApproval").message
+end
 if condition("Triggered").status == "Unknown" then
   message = message .. "; " .. condition("Triggered").message
 end

@@ -1,14 +1,18 @@
--- What a person can ask of a RetrainPolicy at the moment: one run and one candidate at a time, nothing while suspended.
+-- What a person can ask of a RetrainPolicy at the moment: one run and one candidate at a time, an answer where one is
+-- waited for, nothing while suspended or pinned.
 local status = obj.status or {}
 local suspended = obj.spec.suspend == true
 -- A request that is there when the object is first seen is not executed.
-local listens = status.observedGeneration ~= nil and not suspended
+local listens = status.observedGeneration ~= nil and not suspended and obj.spec.model.pin == nil
 
 local busy = status.activeRun ~= nil or status.pendingRun ~= nil
-local former, latest = false, nil
+local former, latest, awaiting = false, nil, nil
 for _, revision in ipairs(status.revisions or {}) do
   if revision.state == "Candidate" then
     busy = true
+  end
+  if revision.state == "AwaitingApproval" then
+    busy, awaiting = true, revision.revision
   end
   if revision.state == "Retired" or revision.state == "RolledBack" then
     former = true
@@ -35,7 +39,22 @@ if latest ~= nil then
   rollback = "Roll back to revision " .. latest.revision .. ", or another"
 end
 
+local approve, reject = "Approve a revision", "Reject a revision"
+if awaiting ~= nil then
+  approve, reject = "Approve revision " .. awaiting, "Reject revision " .. awaiting
+end
+
 return {
+  approve = {
+    disabled = not listens or awaiting == nil or waits,
+    iconClass = "fa fa-fw fa-check-circle",
+    displayName = approve,
+  },
+  reject = {
+    disabled = not listens or awaiting == nil or waits,
+    iconClass = "fa fa-fw fa-times-circle",
+    displayName = reject,
+  },
   run = {
     disabled = not listens or busy or stalled or waits,
     iconClass = "fa fa-fw fa-graduation-cap",
