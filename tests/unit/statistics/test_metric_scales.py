@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from retrainer.statistics import betting, overlap, rate_ratio
 from retrainer.statistics.metric import MetricState, fold, state_from_json, state_to_json
 from retrainer.statistics.overlap import Score
-from retrainer.statistics.sums import ArmSums
+from retrainer.statistics.sums import ArmSums, binary
 from retrainer.statistics.verdicts import engine, find
 from tests.unit.statistics.metric_worlds import (
     ERRORS,
@@ -192,6 +192,14 @@ def test_the_engine_follows_from_the_scale_and_the_missing_outcomes():
     for plan in (LIKES, SCORE, LATENCY):
         missing = fold(plan, start, 0.5, outcomes(1.0, missing=1), outcomes(0.0))
         assert engine(plan, missing) == "MantelHaenszel"
+
+
+def test_a_split_far_from_the_weight_shows_no_effect_beyond_what_rates_can_differ_by():
+    half = binary(150, 600)
+    found = find(LIKES, folded(LIKES, [(0.1, half, half)]))
+    assert found.estimate == found.lower == found.upper == -1.0
+    other = find(LIKES, folded(LIKES, [(0.1, half.complement(), half.complement())]))
+    assert other.lower <= other.estimate <= other.upper <= 1.0
 
 
 LATENCIES = outcomes(*(800.0 + 20 * k for k in range(-10, 11)))
