@@ -135,7 +135,12 @@ class TestClock:
     ) -> None:
         assert self.ahead(tmp_path, date, monkeypatch) is None
 
-    @pytest.mark.parametrize("seconds", [-3600, 0, 3600])
+    def test_what_a_date_cannot_tell_is_no_difference(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else every time that is told would waver by half a second."""
+        date = format_datetime(datetime.now(UTC), usegmt=True)
+        assert self.ahead(tmp_path, date, monkeypatch) == 0
+
+    @pytest.mark.parametrize("seconds", [-3600, 3600])
     def test_the_date_of_an_answer_is_the_servers_clock(
         self, tmp_path: Path, seconds: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
