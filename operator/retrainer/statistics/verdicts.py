@@ -59,13 +59,14 @@ def find(plan: MetricPlan, state: MetricState) -> Finding:
 
         return event_verdicts.find(plan, state)
     evidence = _evidence(plan, state)
-    lower, upper = _interval(plan, state, evidence)
+    verdict = _verdict(plan, evidence)
+    lower, upper = _ordered(verdict, *_interval(plan, state, evidence))
     estimate = _estimate(plan, state)
     if plan.goal == "Decrease":
         lower, upper = _negative(upper), _negative(lower)
         estimate = _negative(estimate)
     return Finding(
-        verdict=_verdict(plan, evidence),
+        verdict=verdict,
         estimate=estimate,
         lower=lower,
         upper=upper,
@@ -200,6 +201,14 @@ def _interval(plan: MetricPlan, state: MetricState, evidence: _Evidence) -> tupl
     if not state.units:
         return None, None
     return _grid_lower(plan, state, evidence.above), _grid_upper(plan, state, evidence.below)
+
+
+def _ordered(verdict: Verdict, lower: float | None, upper: float | None) -> tuple[float | None, float | None]:
+    """The ends in order. Where every effect is rejected the units cannot have been split as was asked for (the
+    sample ratio says so, and blocks promotion); then the end that the verdict rests on is shown alone."""
+    if lower is None or upper is None or lower <= upper:
+        return lower, upper
+    return (lower, lower) if verdict in ("Better", "NotWorse") else (upper, upper)
 
 
 def _score_interval(plan: MetricPlan, state: MetricState) -> tuple[float | None, float | None]:

@@ -202,6 +202,19 @@ def test_a_split_far_from_the_weight_shows_no_effect_beyond_what_rates_can_diffe
     assert other.lower <= other.estimate <= other.upper <= 1.0
 
 
+@pytest.mark.parametrize(
+    ("plan", "likes", "verdict"),
+    [(LIKES, 0, "Better"), (LIKES, 400, "Worse"), (guardrail(LIKES), 0, "NotWorse")],
+)
+def test_where_a_broken_split_rejects_every_effect_the_end_of_the_verdict_is_shown_alone(plan, likes, verdict):
+    """Of 400 units at 10 % none was the candidate's; then as many of either arm."""
+    equal = (0.1, binary(150, 600, missing=1), binary(150, 600))
+    found = find(plan, folded(plan, [(0.1, binary(0, 0), binary(likes, 400)), equal]))
+    assert found.verdict == verdict
+    assert found.lower == found.upper
+    assert found.lower > 0 if verdict != "Worse" else found.upper < 0
+
+
 LATENCIES = outcomes(*(800.0 + 20 * k for k in range(-10, 11)))
 
 
