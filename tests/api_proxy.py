@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,14 +40,17 @@ class Request:
     body: bytes
     moment: float = field(default_factory=time.monotonic)
 
-    @property
+    @cached_property
     def resource(self) -> tuple[str, str, str]:
-        """Plural, name ("" for a list) and subresource ("" without)."""
+        """Plural, name ("" for a list; of what is created: its own) and subresource ("" without)."""
         parts = urlsplit(self.path).path.strip("/").split("/")
         parts = parts[2:] if parts[0] == "api" else parts[3:]
         if parts[:1] == ["namespaces"] and len(parts) > 2:
             parts = parts[2:]
-        return (*parts, "", "", "")[:3]  # type: ignore[return-value]
+        plural, name, subresource = (*parts, "", "", "")[:3]
+        if self.method == "POST" and self.body and not name:
+            name = json.loads(self.body)["metadata"].get("name", "")
+        return plural, name, subresource
 
     @property
     def is_write(self) -> bool:
@@ -56,12 +60,6 @@ class Request:
     @property
     def is_watch(self) -> bool:
         return "watch" in parse_qs(self.query)
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The body as JSON; empty without one."""
-        found: dict[str, Any] = json.loads(self.body) if self.body else {}
-        return found
 
     def __str__(self) -> str:
         return f"{self.method} {'/'.join(part for part in self.resource if part)}"
@@ -134,16 +132,17 @@ class ApiProxy:
         request = Request(incoming.method, incoming.path, incoming.query_string, await incoming.read())
         if not self.script.before(request):
             return _cut(incoming)
-        # What has been forwarded is carried out, even if the operator dies meanwhile.
-        forward = asyncio.shield(self._forward(incoming, request)) if request.is_write else None
-        answer = await (forward or self._forward(incoming, request))
+        # What has been forwarded is carried out and counted, even if the operator dies meanwhile.
+        answer, answered = await asyncio.shield(asyncio.ensure_future(self._carry_out(incoming, request)))
         async with answer:
-            if request.is_write and answer.status < 400:
-                self.writes.append(request)
-            body = None if request.is_watch else await answer.read()
-            if not self.script.after(request, answer.status):
-                return _cut(incoming)
-            return await _pass_on(incoming, answer, body)
+            return await _pass_on(incoming, answer, request.is_watch) if answered else _cut(incoming)
+
+    async def _carry_out(self, incoming: web.Request, request: Request) -> tuple[aiohttp.ClientResponse, bool]:
+        """The API server's answer, and whether the operator gets it."""
+        answer = await self._forward(incoming, request)
+        if request.is_write and answer.status < 400:
+            self.writes.append(request)
+        return answer, self.script.after(request, answer.status)
 
     async def _forward(self, incoming: web.Request, request: Request) -> aiohttp.ClientResponse:
         assert self._session is not None
@@ -152,12 +151,10 @@ class ApiProxy:
         return await self._session.request(request.method, url, headers=headers, data=request.body or None)
 
 
-async def _pass_on(
-    incoming: web.Request, answer: aiohttp.ClientResponse, body: bytes | None
-) -> web.StreamResponse:
+async def _pass_on(incoming: web.Request, answer: aiohttp.ClientResponse, endless: bool) -> web.StreamResponse:
     headers = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
-    if body is not None:
-        return web.Response(status=answer.status, headers=headers, body=body)
+    if not endless:
+        return web.Response(status=answer.status, headers=headers, body=await answer.read())
     response = web.StreamResponse(status=answer.status, headers=headers)
     with suppress(ConnectionError):  # the operator may be dead by now
         await response.prepare(incoming)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from operator_process import Kubectl, install_access, install_definitions
+from crd.definitions import install
+from operator_process import Kubectl, install_access
 
 from devcluster.cluster import Cluster
 
@@ -39,7 +40,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def definitions(cluster: Cluster) -> None:
     """The custom resource definitions, once per run."""
-    install_definitions(cluster)
+    install(cluster.kubeconfig)
 
 
 @pytest.fixture

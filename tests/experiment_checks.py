@@ -72,7 +72,7 @@ def assert_counts_are_the_records(lines: Sequence[Object], trial: Trial) -> None
             n, likes = trial.records.count(revision, start, end)
             counted = {name: line["arms"][name][arm][:2] for name in ("likes", "dislikes")}
             expected = {"likes": [n, likes], "dislikes": [n, n - likes]}
-            assert counted == expected, f"window {line['window']}, {arm}"
+            assert counted == expected, f"window {line['window']} ({line['start']}), {arm}: {counted}, not {expected}"
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,8 @@ class OperatorLife(Operator):
         folder = world.folder / f"operator-{identity}"
         folder.mkdir(exist_ok=True)
         root = str(world.folder)
-        super().__init__(world.cluster, (world.namespace,), folder, RETRAINER_DATA_ROOT=root, **environment)
+        environment = {"RETRAINER_LEASE_SECONDS": "15", "RETRAINER_DATA_ROOT": root, **environment}
+        super().__init__(world.cluster, (world.namespace,), folder, **environment)
         self._identity = identity
         if server is not None:
             _redirect(Path(self._environment["KUBECONFIG"]), server)
@@ -376,7 +377,7 @@ class World:
         return [float(line) for line in path.read_text(encoding="utf-8").split()] if path.exists() else []
 
     def trial(
-        self, name: str, quality: Mapping[str, float], rate: float = 80.0, records: Records | None = None
+        self, name: str, quality: Mapping[str, float], rate: float = 40.0, records: Records | None = None
     ) -> Trial:
         """People's opinion of a new experiment, with revisions that no other experiment of this world has."""
         revisions = {arm: revision + 10 * self._trials for arm, revision in ARMS.items()}

@@ -52,15 +52,6 @@ class Kubectl:
         return status
 
 
-def install_definitions(cluster: Cluster) -> None:
-    """The custom resource definitions, established."""
-    paths = sorted((REPOSITORY / "crds").glob("retrainer.dev_*"))
-    files = [argument for path in paths for argument in ("-f", str(path))]
-    kubectl = ["kubectl", "--kubeconfig", str(cluster.kubeconfig)]
-    subprocess.run([*kubectl, "apply", "--server-side", "--force-conflicts", *files], check=True, capture_output=True)
-    subprocess.run([*kubectl, "wait", "--for=condition=Established", *files], check=True, capture_output=True)
-
-
 def install_access(kubectl: Kubectl, account_namespace: str | None = None) -> None:
     """ServiceAccount, Role and RoleBinding of manifests/base, in the namespace of `kubectl`.
 

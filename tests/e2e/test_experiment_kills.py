@@ -1,7 +1,8 @@
-"""An operator that is killed before and after every write of a ramp decides the same as one that is left alone."""
+"""An operator that is killed before and after every write decides the same as one that is left alone."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,11 @@ from loop_world import wait_until
 
 from devcluster.cluster import Cluster
 
-NAME = "ramp"
+COURSES = {
+    "ramp": ([("weight", 25, "Started"), ("weight", 50, "StepDone"), ("PromoteCandidate", 100, "CandidateBetter")]),
+    "harm": ([("weight", 50, "Started"), ("KeepBaseline", 0, "GuardrailWorse")]),
+}
+"""One candidate is better and climbs to the end, the other is worse and is stopped at its only step."""
 COLUMNS = "NAME VERDICT WEIGHT EFFECT INTERVAL EVIDENCE UNITS ETA REASON AGE"
 
 
@@ -27,34 +32,34 @@ class KillAtEveryWrite(Script):
 
     def __init__(self) -> None:
         self.operator: PreparedOperator | None = None
-        self.kills: list[str] = []
+        self.kills: Counter[str] = Counter()
         self._lost: set[tuple[str, object]] = set()
 
     def before(self, request: Request) -> bool:
         if request.is_write and _key(request) not in self._lost:
             self._lost.add(_key(request))
-            self._strike(f"before {request}")
+            self._strike("before")
             return False
         return True
 
     def after(self, request: Request, status: int) -> bool:
         if request.is_write and status < 400 and _key(request) in self._lost:
             self._lost.remove(_key(request))
-            self._strike(f"after {request}")
+            self._strike("after")
             return False
         return True
 
     def _strike(self, moment: str) -> None:
         assert self.operator is not None
         self.operator.kill()
-        self.kills.append(moment)
+        self.kills[moment] += 1
 
 
 def _key(request: Request) -> tuple[str, object]:
     return request.method, request.resource
 
 
-def test_a_ramp_decides_the_same_when_the_operator_is_killed_before_and_after_every_write(
+def test_ramp_and_stop_are_the_same_when_the_operator_is_killed_before_and_after_every_write(
     cluster: Cluster, definitions: None, tmp_path: Path
 ) -> None:
     for name in ("calm", "stormy"):
@@ -67,49 +72,66 @@ def test_a_ramp_decides_the_same_when_the_operator_is_killed_before_and_after_ev
         try:
             undisturbed.start()
             _begin(calm)
-            trial, sampler = _begin(stormy), Sampler(stormy, NAME)
-            sampler.start()
-            wait_until("promotion in spite of all kills", lambda: _is_over(stormy, killed), 280, every=0.02)
-            assert_route_followed(sampler.stop())
-            wait_until("promotion of the undisturbed", lambda: _has_settled(calm), 60)
-            _compare(calm, stormy, trial, script, proxy)
+            trials = _begin(stormy)
+            samplers = [Sampler(stormy, name) for name in COURSES]
+            for sampler in samplers:
+                sampler.start()
+            wait_until("both ends in spite of all kills", lambda: _are_over(stormy, killed), 330, every=0.02)
+            for sampler in samplers:
+                assert_route_followed(sampler.stop())
+            wait_until("both ends undisturbed", lambda: _have_settled(calm), 60)
+            _compare(calm, stormy, trials)
+            _tell(script, proxy)
         finally:
             killed.stop()
             undisturbed.stop()
             proxy.stop()
 
 
-def _begin(world: World) -> Trial:
-    return world.begin(world.trial(NAME, {"baseline": BAD, "candidate": GOOD}))
+def _begin(world: World) -> dict[str, Trial]:
+    better, worse = ({"baseline": BAD, "candidate": GOOD}, {"baseline": GOOD, "candidate": BAD})
+    only_step = {"steps": [{"weightPercent": 50, "minimumUnits": 30}]}
+    return {
+        "ramp": world.begin(world.trial("ramp", better)),
+        "harm": world.begin(world.trial("harm", worse), ramp=only_step),
+    }
 
 
-def _is_over(world: World, operator: PreparedOperator) -> bool:
+def _are_over(world: World, operator: PreparedOperator) -> bool:
     if not operator.running:
         operator.start()
-    return _has_settled(world)
+    return _have_settled(world)
 
 
-def _has_settled(world: World) -> bool:
-    """The verdict is in the ledger, on the status and on the route."""
-    told = decisions(world.ledger(NAME))
-    decided = bool(told) and told[-1][1] == 100 and bool(world.status(NAME).get("decision"))
-    return decided and world.weight(NAME) == 100
+def _have_settled(world: World) -> bool:
+    """The verdicts are in the ledgers, on the statuses and on the routes."""
+    for name in COURSES:
+        told = decisions(world.ledger(name))
+        if not told or told[-1][0] == "weight" or not world.status(name).get("decision"):
+            return False
+        if world.weight(name) != told[-1][1]:
+            return False
+    return True
 
 
-def _compare(calm: World, stormy: World, trial: Trial, script: KillAtEveryWrite, proxy: ApiProxy) -> None:
-    lines = stormy.ledger(NAME)
-    assert decisions(lines) == decisions(calm.ledger(NAME))
-    assert [weight for _, weight, _ in decisions(lines)] == [25, 50, 100]
-    assert_counted_once(lines)
-    assert_counts_are_the_records(lines, trial)
-    assert stormy.weight(NAME) == stormy.status(NAME)["weightPercent"] == 100
-    before = [kill for kill in script.kills if kill.startswith("before")]
-    after = [kill for kill in script.kills if kill.startswith("after")]
-    assert len(after) == len(proxy.writes), "every write that was carried out was a kill's"
-    print(f"\n{len(proxy.writes)} writes; killed {len(before)} times before and {len(after)} times after one:")
-    print("\n".join(f"  {write}" for write in proxy.writes))
+def _compare(calm: World, stormy: World, trials: dict[str, Trial]) -> None:
+    for name, course in COURSES.items():
+        lines = stormy.ledger(name)
+        assert decisions(lines) == decisions(calm.ledger(name)) == course
+        assert_counted_once(lines)
+        assert_counts_are_the_records(lines, trials[name])
+        assert stormy.weight(name) == stormy.status(name)["weightPercent"] == course[-1][1]
     header = stormy.kubectl.run("get", "abexperiments", "--output=wide").splitlines()[0]
     assert header.split() == COLUMNS.split()
 
 
-pytestmark = pytest.mark.timeout(400)
+def _tell(script: KillAtEveryWrite, proxy: ApiProxy) -> None:
+    """How often it was killed; every write that was carried out was somebody's last."""
+    assert script.kills["after"] == len(proxy.writes)
+    assert script.kills["before"] >= len(proxy.writes)
+    print(f"\n{len(proxy.writes)} writes; killed {script.kills['before']} times before and")
+    print(f"{script.kills['after']} times after one:")
+    print("\n".join(f"  {write}" for write in proxy.writes))
+
+
+pytestmark = pytest.mark.timeout(450)

@@ -23,7 +23,7 @@ from loop_world import wait_until
 from devcluster.cluster import Cluster
 
 NAME = "shared"
-STEPS = [{"weightPercent": 25, "minimumUnits": 250}, {"weightPercent": 50, "minimumUnits": 60}]
+STEPS = [{"weightPercent": 25, "minimumUnits": 120}, {"weightPercent": 50, "minimumUnits": 60}]
 """The first takes three windows: there is time to hand over before the weight is raised."""
 
 
@@ -63,7 +63,9 @@ def test_one_of_two_operators_writes_and_the_other_takes_over_when_it_is_killed_
 ) -> None:
     proxies = {name: ApiProxy(cluster, StopBeforeRaising()).start() for name in ("first", "second")}
     with new_world(cluster, tmp_path) as world:
-        first, second = (OperatorLife(world, name, proxy.url) for name, proxy in proxies.items())
+        first, second = (
+            OperatorLife(world, name, proxy.url, RETRAINER_LEASE_SECONDS="5") for name, proxy in proxies.items()
+        )
         sampler = Sampler(world, NAME)
         try:
             first.start()

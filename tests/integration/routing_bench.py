@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import time
 import uuid
@@ -11,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from crd.definitions import install
 from routing_contract import GATEWAY, TRAFFIC, inference_service, inference_status, kserve_acts, spec
 
@@ -27,22 +27,31 @@ from retrainer.routing.carrier import Change
 from retrainer.routing.gateways import acceptance
 
 _LIMIT_SECONDS = 30.0
-WANTED = {"virtualservices.networking.istio.io", "inferenceservices.serving.kserve.io"}
+WANTED = ("inferenceservices.serving.kserve.io", "virtualservices.networking.istio.io")
 
 
 def install_everything(cluster: Cluster, folder: Path) -> None:
     """Our CRDs, and the two of others that are not there of themselves; all established."""
     install(cluster.kubeconfig)
-    documents = (d for path in build.traffic_manifests() for d in yaml.load_all(path.read_text(), yaml.CSafeLoader))
-    chosen = [d for d in documents if d and d["metadata"]["name"] in WANTED]
-    assert {d["metadata"]["name"] for d in chosen} == WANTED
-    manifest = folder / "traffic-crds.yaml"
-    manifest.write_text(yaml.dump_all(chosen, Dumper=yaml.CSafeDumper))
     kubectl = ["kubectl", "--kubeconfig", str(cluster.kubeconfig)]
-    apply = [*kubectl, "apply", "--server-side", "--force-conflicts", "-f", str(manifest)]
-    subprocess.run(apply, check=True, stdout=subprocess.DEVNULL)
-    wait = [*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "-f", str(manifest)]
-    subprocess.run(wait, check=True, stdout=subprocess.DEVNULL)
+    get = [*kubectl, "get", "crd", "--ignore-not-found", "-o", "name", *WANTED]
+    found = subprocess.run(get, check=True, capture_output=True, text=True)
+    if len(found.stdout.split()) < len(WANTED):
+        manifest = folder / "traffic-crds.yaml"
+        manifest.write_text("\n---\n".join(_wanted_definitions()))
+        apply = [*kubectl, "apply", "--server-side", "-f", str(manifest)]
+        subprocess.run(apply, check=True, stdout=subprocess.DEVNULL)
+    wait = [*kubectl, "wait", "--for=condition=Established", "--timeout=5s", "crd", *WANTED]
+    # kubectl gives up at once while there are no conditions at all.
+    until(lambda: subprocess.run(wait, capture_output=True, check=False).returncode == 0, 60)
+
+
+def _wanted_definitions() -> list[str]:
+    """The two documents out of some megabytes of YAML, which is not parsed for it."""
+    documents = [d for path in build.traffic_manifests() for d in re.split(r"^---\n", path.read_text(), flags=re.M)]
+    chosen = [d for d in documents if any(f"\n  name: {name}\n" in d for name in WANTED)]
+    assert len(chosen) == len(WANTED)
+    return chosen
 
 
 class Api:

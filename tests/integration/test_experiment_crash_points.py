@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from routing_contract import inference_service, inference_status
 from unit.ab_experiment.experiment_people import People
-from unit.ab_experiment.test_experiment_crashes import STEP, Watched, crash_points, finished, history, said
+from unit.ab_experiment.test_experiment_crashes import (
+    HARM,
+    STEP,
+    Watched,
+    crash_points,
+    finished,
+    history,
+    run_until_killed,
+    said,
+    short,
+)
 from unit.ab_experiment.test_experiment_modes import DISLIKES, ERRORS, LIKES
 from unit.ab_experiment.world import ISTIO, POLICY, PUBLISHED, STANDALONE, spec
 
@@ -70,6 +80,8 @@ AT_ONCE = {"a VirtualService", "a ConfigMap", "a ConfigMap, stopped", "users in 
 the course is a moment faster, and not the same to the window."""
 
 WORLDS: dict[str, Callable[[], Watched]] = {
+    "a route of its own": lambda: Watched(spec=short(STANDALONE)),
+    "a policy, stopped": lambda: Watched(spec=short(POLICY), **HARM),
     "a VirtualService": lambda: Watched(spec=course(ISTIO)),
     "a ConfigMap": lambda: Watched(spec=course(PUBLISHED)),
     "a ConfigMap, stopped": lambda: harmful(Watched(spec=course(PUBLISHED))),
@@ -105,7 +117,21 @@ def test_killed_before_any_write_the_course_is_the_same(name, monkeypatch):
         assert numbers == sorted(set(numbers))
         if name not in AT_ONCE:
             assert [said(line) for line in history(world)] == [said(line) for line in history(undisturbed)]
-    assert points == undisturbed.writes >= 8
+    assert points == undisturbed.writes >= 6
+
+
+@pytest.mark.parametrize("down", [3.0, 17.0])
+def test_an_operator_that_stays_away_for_a_while_decides_the_same(down):
+    for world in crash_points(Watched(spec=short(POLICY))):
+        run_until_killed(world)
+        world.wait(down)
+        finished(world)
+        assert world.status["decision"]["verdict"] == "PromoteCandidate"
+        assert world.status["weightPercent"] == 100
+        numbers = [line["window"] for line in history(world) if line["kind"] == "window"]
+        assert numbers == sorted(set(numbers))
+        ledger = load(world.ledger, world.parsed)
+        assert replay(ledger) == ledger.state
 
 
 def with_a_candidate_that_dies(world: Watched) -> None:

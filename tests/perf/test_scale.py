@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
+from crd.definitions import install
 from loop_world import feedback_source, policy, run_spec, volumes, wait_until
-from operator_process import Kubectl, Operator, install_access, install_definitions
+from operator_process import Kubectl, Operator, install_access
 
 from devcluster.cluster import Cluster
 from devcluster.images import DEFAULT_IMAGES
@@ -33,7 +34,7 @@ DIGEST = "sha256:" + "4a" * 32
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     images = {**DEFAULT_IMAGES, "retrainer/instant:*": ["sh", str(HERE / "instant-trainer.sh")]}
     started = Cluster.start(tmp_path_factory.mktemp("perf"), gateway=False, images=images)
-    install_definitions(started)
+    install(started.kubeconfig)
     yield started
     started.stop()
 

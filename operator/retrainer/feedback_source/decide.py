@@ -33,8 +33,6 @@ MOST_QUARANTINED = 0.05
 QUIET_SECONDS = 300
 """When only the time of the last look would change, it is written at most this often."""
 RETRY_SECONDS = 30.0
-INVALID = "InvalidConfiguration"
-"""The spec passed the API server, but not our own model of it: another version wrote it, or ours is stricter."""
 
 
 def decide(seen: SourceInput, now: datetime) -> Plan:
@@ -72,11 +70,12 @@ def _invalid(seen: SourceInput, message: str, now: datetime) -> Plan:
     """Nothing is read until somebody changes the spec; the counts of the last look stay."""
     before: dict[str, Any] = dict(seen.obj.get("status") or {})
     generation = seen.obj["metadata"].get("generation")
-    conditions = set_condition(before.get("conditions"), READY, "False", INVALID, message, now, generation)
+    reason = SourceReason.INVALID.value
+    conditions = set_condition(before.get("conditions"), READY, "False", reason, message, now, generation)
     status = {
         **before,
         "observedGeneration": generation,
-        "conditions": set_stalled(conditions, INVALID, message, now, generation),
+        "conditions": set_stalled(conditions, reason, message, now, generation),
     }
     acknowledged = acknowledgement(seen.obj)
     if acknowledged is not None:

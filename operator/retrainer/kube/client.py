@@ -21,6 +21,8 @@ from retrainer.plan import Object, Ref
 FIELD_MANAGER = "retrainer"
 _PAGE = 500
 _TIMEOUT_SECONDS = 30.0
+_EXACT_SECONDS = 1.0
+"""A date leaves out the fraction of a second, and its answer takes its time."""
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -58,14 +60,16 @@ class Client:
         await self._api.close()  # type: ignore[no-untyped-call]
 
     def clock_ahead(self) -> float | None:
-        """Seconds that our clock is ahead of the API server's, exact to about one; None before the first answer.
+        """Seconds that our clock is ahead of the API server's; None before the first answer.
 
-        Between answers it is the monotonic clock that goes on, so that a jump of ours is seen at once.
+        0 up to a second, for dates are no more exact than that. Between answers it is the monotonic clock that goes
+        on, so that a jump of ours is seen at once.
         """
         if self._dated is None:
             return None
         date, came = self._dated
-        return time.time() - (date + time.monotonic() - came)
+        ahead = time.time() - (date + time.monotonic() - came)
+        return ahead if abs(ahead) > _EXACT_SECONDS else 0.0
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The object as it is now, or None."""

@@ -27,7 +27,7 @@ from retrainer.plan import Object, Ref
 from retrainer.retrain_policy import children
 from retrainer.retrain_policy.input import PolicyInput, Rival
 from retrainer.retrain_policy.readings import PolicyReadings
-from retrainer.retrain_policy.rivals import claims_the_same
+from retrainer.retrain_policy.rivals import rivals_of
 from retrainer.retrain_policy.wanted import source_names, wanted_names, wanted_readings
 
 _WATCHED = (TRAINING_RUN, AB_EXPERIMENT, DEPLOYMENT, SERVICE)
@@ -97,10 +97,8 @@ class PolicyObserver:
 
     async def _rivals(self, obj: Object) -> tuple[Rival, ...]:
         """Usually none: only for those that claim the same a route is read."""
-        own = obj["metadata"]["uid"]
-        others = [p for p in self.cache.all(RETRAIN_POLICY) if p["metadata"]["uid"] != own]
         found = []
-        for policy in (p for p in others if claims_the_same(obj, p)):
+        for policy in rivals_of(obj, self.cache.all(RETRAIN_POLICY)):
             meta = policy["metadata"]
             route = await self.client.get(HTTP_ROUTE, meta["namespace"], meta["name"])
             found.append(Rival(policy, route))

@@ -3,12 +3,28 @@ HTTPRouteRule: of equal matches the oldest route wins, then the first by namespa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from retrainer.api.v1alpha1.retrain_policy import PolicyReason
 from retrainer.plan import Object
 from retrainer.retrain_policy.draft import Draft
 
 _LOOK_SECONDS = 30.0
 """Routes are not watched: somebody has to look whether the other one has gone."""
+
+
+def rivals_of(policy: Object, others: Iterable[Object]) -> list[Object]:
+    """Those of `others` (RetrainPolicies) that claim the same as this one; itself is none of them.
+
+    Asked in every pass over every policy there is: most are told apart by their host names alone.
+    """
+    mine = _route(policy)
+    if not mine:
+        return []
+    hosts = frozenset(mine.get("hostnames") or ())
+    uid = policy["metadata"]["uid"]
+    near = [other for other in others if _shares_host(other, hosts) and other["metadata"]["uid"] != uid]
+    return [other for other in near if claims_the_same(policy, other)]
 
 
 def claims_the_same(one: Object, other: Object) -> bool:
@@ -19,8 +35,7 @@ def claims_the_same(one: Object, other: Object) -> bool:
     mine, theirs = _route(one), _route(other)
     if not mine or not theirs or _path(mine) != _path(theirs):
         return False
-    hosts, other_hosts = set(mine.get("hostnames") or ()), set(theirs.get("hostnames") or ())
-    if not (hosts & other_hosts or hosts == other_hosts):
+    if not _shares_host(other, frozenset(mine.get("hostnames") or ())):
         return False
     return any(_same_gateway(a, one, b, other) for a in mine["parentRefs"] for b in theirs["parentRefs"])
 
@@ -37,6 +52,15 @@ def route_unrivalled(draft: Draft) -> Draft:
                 "older and gets all the traffic: give one of them another hostname or pathPrefix, or delete one",
             ).look_in(_LOOK_SECONDS)
     return draft
+
+
+def _shares_host(policy: Object, hosts: frozenset[str]) -> bool:
+    """Whether it names one of these host names, or none where there is none."""
+    serving = policy["spec"].get("serving")
+    if not serving:
+        return False
+    named = serving["httpRoute"].get("hostnames")
+    return not hosts.isdisjoint(named) if named else not hosts
 
 
 def _route(policy: Object) -> Object:

@@ -89,7 +89,7 @@ class _Operator:
         for task in done:
             if task.get_name() != "stop":
                 code = 1
-                _log.error("%s ended: %s", task.get_name(), task.exception() or "without an error")
+                _log.error("%s ended: %s", task.get_name(), _described(task.exception()))
         return code
 
     async def _work(self, client: Client, lease: LeaderLease, assembly: Assembly) -> None:
@@ -167,6 +167,13 @@ class _Operator:
     def _stall(self) -> str | None:
         silent = time.monotonic() - self._heartbeat
         return f"no turn of the event loop for {silent:.0f} s" if silent > 30 else None
+
+
+def _described(error: BaseException | None) -> str:
+    """What each part of a group ended with; a group by itself says only how many they were."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(dict.fromkeys(_described(part) for part in error.exceptions))
+    return "without an error" if error is None else f"{type(error).__name__}: {error}"
 
 
 def _pass_vitals(assembly: Assembly) -> list[Vital]:

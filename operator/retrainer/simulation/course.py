@@ -87,8 +87,9 @@ class _Course:
         due = self.upcoming.popleft()
         weight = self.weights[due.step]
         exposures = self.scenario.exposures(self.rng, window, weight)
-        moment = Moment(window, due.step, weight)
-        drawn = [outcomes.draw(self.rng, exposures, moment) for outcomes in self.scenario.outcomes]
+        drawn: list[Sums] = []
+        for outcomes in self.scenario.outcomes:
+            drawn.append(outcomes.draw(self.rng, exposures, Moment(window, due.step, weight, tuple(drawn))))
         for track, sums in zip(self.tracks, drawn, strict=True):
             track.add(weight, sums, due.counted)
         counted = drawn[self.counts_units].where(due.counted)

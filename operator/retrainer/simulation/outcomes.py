@@ -13,11 +13,15 @@ from retrainer.simulation.sums import Floats, Ints, Sums
 
 @dataclass(frozen=True)
 class Moment:
-    """A window: its number, and per run (runs,) the step of the ramp and the candidate's probability."""
+    """A window: its number, and per run (runs,) the step of the ramp and the candidate's probability.
+
+    `earlier` are the outcomes of the metrics that were drawn before, in the configuration's order.
+    """
 
     window: int
     step: Ints
     weight: Floats
+    earlier: tuple[Sums, ...] = ()
 
 
 Rate = Callable[[Moment], Floats | float]
@@ -61,6 +65,28 @@ class Binary:
         failures = rng.binomial(exposures - successes, np.clip(chance, 0, 1))
         n = (successes + failures).astype(float)
         return Sums(n, successes.astype(float), successes.astype(float), exposures - n)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The opposite of the first metric's outcomes, as dislikes are of likes where there is nothing in between."""
+
+    def draw(self, rng: np.random.Generator, exposures: Ints, moment: Moment) -> Sums:
+        first = moment.earlier[0]
+        return Sums(first.n, first.n - first.total, first.n - 2 * first.total + first.squares, first.missing)
+
+
+@dataclass(frozen=True)
+class Companion:
+    """Another outcome, 0 or 1, of the units whose first metric's outcome is known; independent of it."""
+
+    base: Rate
+    effect: float = 0.0
+
+    def draw(self, rng: np.random.Generator, exposures: Ints, moment: Moment) -> Sums:
+        first = moment.earlier[0]
+        known = Binary(self.base, self.effect).draw(rng, first.n.astype(int), moment)
+        return Sums(known.n, known.total, known.squares, first.missing)
 
 
 @dataclass(frozen=True)

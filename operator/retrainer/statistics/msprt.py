@@ -1,8 +1,9 @@
 """The mixture sequential probability ratio test of two means, for comparison only.
 
 Johari, Koomen, Pekelis, Walsh, "Peeking at A/B tests" (KDD 2017), the mixture ratio of two streams of normal
-outcomes; theory: Johari, Pekelis, Walsh, "Always valid inference" (arXiv 1512.04922). It is right for pairs of outcomes of constant variance and base rate at a constant split; on pooled
-data of a ramp with a drifting base rate it is as wrong as any test of pooled data, hence it never decides here.
+outcomes; theory: Johari, Pekelis, Walsh, "Always valid inference" (arXiv 1512.04922). It is right for pairs of
+outcomes of constant variance and base rate at a constant split; on pooled data of a ramp with a drifting base rate
+it is as wrong as any test of pooled data, hence it never decides here.
 """
 
 from __future__ import annotations

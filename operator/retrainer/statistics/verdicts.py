@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from retrainer.statistics import overlap
+from retrainer.statistics import overlap, power
 from retrainer.statistics.metric_plan import GRID, GRID_REACH, MetricPlan, grid_delta
 from retrainer.statistics.metric_state import MetricState
 from retrainer.statistics.overlap import Score
@@ -59,19 +59,28 @@ def find(plan: MetricPlan, state: MetricState) -> Finding:
 
         return event_verdicts.find(plan, state)
     evidence = _evidence(plan, state)
-    lower, upper = _interval(plan, state, evidence)
-    estimate = None if math.isnan(state.score.estimate) else state.score.estimate
+    verdict = _verdict(plan, evidence)
+    lower, upper = _ordered(verdict, *_interval(plan, state, evidence))
+    estimate = _estimate(plan, state)
     if plan.goal == "Decrease":
         lower, upper = _negative(upper), _negative(lower)
         estimate = _negative(estimate)
     return Finding(
-        verdict=_verdict(plan, evidence),
+        verdict=verdict,
         estimate=estimate,
         lower=lower,
         upper=upper,
         log_evidence=evidence.above[GRID_REACH if plan.role == "Primary" else _MARGIN],
         units=state.units,
     )
+
+
+def _estimate(plan: MetricPlan, state: MetricState) -> float | None:
+    """Overlap-weighted mean effect. With a split far from the weight it can leave the range of the effect."""
+    estimate = state.score.estimate
+    if math.isnan(estimate):
+        return None
+    return estimate if plan.scale == "Unbounded" else power.clipped(estimate, (-1.0, 1.0))
 
 
 def response_differs(plan: MetricPlan, state: MetricState) -> bool:
@@ -194,6 +203,14 @@ def _interval(plan: MetricPlan, state: MetricState, evidence: _Evidence) -> tupl
     return _grid_lower(plan, state, evidence.above), _grid_upper(plan, state, evidence.below)
 
 
+def _ordered(verdict: Verdict, lower: float | None, upper: float | None) -> tuple[float | None, float | None]:
+    """The ends in order. Where every effect is rejected the units cannot have been split as was asked for (the
+    sample ratio says so, and blocks promotion); then the end that the verdict rests on is shown alone."""
+    if lower is None or upper is None or lower <= upper:
+        return lower, upper
+    return (lower, lower) if verdict in ("Better", "NotWorse") else (upper, upper)
+
+
 def _score_interval(plan: MetricPlan, state: MetricState) -> tuple[float | None, float | None]:
     score = state.score
     if score.h <= 0 or not _trusted(plan, state):
@@ -216,7 +233,7 @@ def _grid_lower(plan: MetricPlan, state: MetricState, above: tuple[float, ...]) 
         return max(-1.0, min(grid_delta(plan, 0), _fallback(plan, state, state.score, plan.alpha)))
     last = rejected[-1]
     if last == GRID - 1:
-        return max(grid_delta(plan, last), _fallback(plan, state, state.score, plan.alpha))
+        return max(grid_delta(plan, last), min(1.0, _fallback(plan, state, state.score, plan.alpha)))
     share = (above[last] - bar) / (above[last] - above[last + 1])
     return grid_delta(plan, last) + share * plan.effect / 4
 
@@ -231,7 +248,7 @@ def _grid_upper(plan: MetricPlan, state: MetricState, below: tuple[float, ...]) 
     first = rejected[0]
     bar = -math.log(_level_below(plan, first))
     if first == 0:
-        return min(grid_delta(plan, 0), -_fallback(plan, state, mirrored, plan.alpha_worse))
+        return min(grid_delta(plan, 0), max(-1.0, -_fallback(plan, state, mirrored, plan.alpha_worse)))
     if below[first - 1] >= bar:
         return grid_delta(plan, first)
     share = (below[first] - bar) / (below[first] - below[first - 1])

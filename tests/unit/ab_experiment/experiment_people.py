@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -39,11 +40,21 @@ class People:
     errors: tuple[float, float] = (0.05, 0.05)
     users: int = 5000
     salt: str | None = None
+    rich: bool = True
+    """Whether requests have more than votes."""
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.extra = random.Random(f"extra {self.seed}")
+        self.first: dict[str, float] = {}
+        for request in self.requests:
+            self.first.setdefault(request.user, request.time)
+
+    def _more(self, candidate: bool) -> tuple[float, float, bool]:
+        """Score, latency, error."""
+        score = min(max(self.extra.gauss(self.scores[candidate], 0.2), 0.0), 1.0)
+        return score, self.extra.gauss(self.latencies[candidate], 50.0), self.extra.random() < self.errors[candidate]
 
     def fork(self) -> People:
         """The same people, who from here on live another life."""
@@ -58,31 +69,32 @@ class People:
         odds = self.split_odds * share / (1 - share) if share < 1 else 1e9
         moment = start
         while moment < end:
-            user = f"user-{self.extra.randrange(self.users)}"
+            user = f"user-{int(self.extra.random() * self.users)}"
             candidate = self.rng.random() < odds / (1 + odds)
             if self.salt is not None:
                 candidate = assign(self.salt, user, weight) == "candidate"
             vote = None if self.rng.random() < self.missing_share else int(self.rng.random() < self.votes[candidate])
+            self.first.setdefault(user, moment)
             self.requests.append(
                 Request(
                     moment,
                     candidate,
                     vote,
                     user,
-                    min(max(self.extra.gauss(self.scores[candidate], 0.2), 0.0), 1.0),
-                    self.extra.gauss(self.latencies[candidate], 50.0),
-                    self.extra.random() < self.errors[candidate],
+                    *(self._more(candidate) if self.rich else (0.0, 0.0, False)),
                 )
             )
             moment += 1 / per_second
 
+    def _before(self, moment: float) -> int:
+        return bisect_left(self.requests, moment, key=lambda r: r.time)
+
     def read(self, spec: ABExperimentSpec, start: float, end: float) -> dict[str, ArmOutcomes]:
         """What the sources of the metrics would answer for a window."""
         by_user = spec.assignment is not None and spec.assignment.unit == "User"
-        found = [r for r in self.requests if start <= r.time < end]
+        found = self.requests[self._before(start) : self._before(end)]
         if by_user:
-            known = {r.user for r in self.requests if r.time < start}
-            found = [r for r in found if r.user not in known]
+            found = [r for r in found if self.first[r.user] >= start]
         return {
             m.name: ArmOutcomes(*(_sums(m, [r for r in found if r.candidate is arm], by_user) for arm in (True, False)))
             for m in spec.metrics

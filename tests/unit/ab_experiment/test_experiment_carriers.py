@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from routing_contract import inference_service, inference_status
-from unit.ab_experiment.world import ISTIO, POLICY, PUBLISHED, STANDALONE, World, spec
+from unit.ab_experiment.world import ISTIO, POLICY, PUBLISHED, STANDALONE, Killed, World, spec
 
 from retrainer.ab_experiment.input import Readiness
 from retrainer.plan import Ref
@@ -94,6 +94,18 @@ def test_another_revision_in_the_candidates_place_ends_it_for_it_is_another_mode
     assert world.objects[SERVICE]["spec"]["predictor"]["canaryTrafficPercent"] == 0
 
 
+def test_a_stop_that_a_crash_kept_from_a_users_object_reaches_it_with_the_next_pass():
+    world = after(world_on(SERVED), 6)
+    assert world.routed_weight > 0 and world.condition("RouteApplied")["status"] == "True"
+    world.ledger = None
+    world.kill_before_write = world.writes + 1
+    with pytest.raises(Killed):
+        world.pass_once()
+    assert world.status["decision"]["reason"] == "LedgerLost" and world.routed_weight > 0
+    after(world, 2)
+    assert world.routed_weight == 0 and world.condition("RouteApplied")["status"] == "True"
+
+
 def test_before_the_start_nothing_is_written_to_a_users_object():
     world = world_on(SERVED, candidate=Readiness(False, "revision tutor-predictor-00002 is not ready"))
     after(world, 3)
@@ -140,4 +152,4 @@ def test_windows_wait_until_the_weight_has_settled():
     assert world.status["windows"]["count"] == 0
     after(world, 8)
     first = next(json.loads(line) for line in world.lines if '"window"' in line and "arms" in line)
-    assert first["start"] >= "2026-11-21T12:00:40"
+    assert first["start"] >= "2026-11-21T12:00:40" and first["window"] == 0

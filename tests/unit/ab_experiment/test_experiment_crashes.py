@@ -81,12 +81,12 @@ def said(line: dict) -> dict:
     return {k: v for k, v in line.items() if k not in ("line", "previous", "at", "judged")}
 
 
+HARM = {"baseline_rate": 0.88, "candidate_rate": 0.6}
 SCENARIOS = {
     "promoted in a policy": {"spec": short(POLICY)},
-    "promoted standalone": {"spec": short(STANDALONE)},
-    "stopped in a policy": {"spec": short(POLICY), "baseline_rate": 0.88, "candidate_rate": 0.6},
-    "stopped standalone": {"spec": short(STANDALONE), "baseline_rate": 0.88, "candidate_rate": 0.6},
+    "stopped standalone": {"spec": short(STANDALONE), **HARM},
 }
+"""Many more: tests/integration/test_experiment_crash_points.py."""
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
@@ -107,20 +107,6 @@ def test_killed_before_any_write_and_restarted_the_course_is_the_same(scenario):
             assert history(world) == history(undisturbed)
             assert world.status == undisturbed.status
     assert points == undisturbed.writes
-
-
-@pytest.mark.parametrize("down", [3.0, 17.0])
-def test_an_operator_that_stays_away_for_a_while_decides_the_same(down):
-    for world in crash_points(Watched(spec=short(POLICY))):
-        run_until_killed(world)
-        world.wait(down)
-        finished(world)
-        assert world.status["decision"]["verdict"] == "PromoteCandidate"
-        assert world.status["weightPercent"] == 100
-        numbers = [line["window"] for line in history(world) if line["kind"] == "window"]
-        assert numbers == sorted(set(numbers))
-        ledger = load(world.ledger, world.parsed)
-        assert replay(ledger) == ledger.state
 
 
 def test_a_stop_reaches_users_before_the_ledger_and_the_ledger_is_completed_later():

@@ -114,7 +114,7 @@ class World:
         self.applied_routes: list[int] = []
         if self.people is None:
             rates = (self.baseline_rate, self.candidate_rate)
-            self.people = People(self.seed, rates, self.missing_share, self.split_odds)
+            self.people = People(self.seed, rates, self.missing_share, self.split_odds, rich=False)
 
     def fork(self) -> Self:
         """The same world, from here on another."""

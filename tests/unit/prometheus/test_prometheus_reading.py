@@ -159,6 +159,17 @@ def test_a_gap_is_counted_when_samples_resume_and_only_there() -> None:
     assert read(Server(found), now=10_900, span=resuming)["candidate"] == ArmCounts(48, 48)
 
 
+def test_an_arm_that_was_silent_for_long_after_the_window_holds_until_it_is_seen_again() -> None:
+    def until_back(whole: Series) -> Series:
+        return Series(whole.labels, tuple(s for s in whole.samples if not 10_030 < s.time < 11_000))
+
+    found = {name: [counter("3", 1, until=11_100), until_back(counter("4", 1, until=11_100))]
+             for name in ("errors", "requests")}  # fmt: skip
+    with pytest.raises(Unreachable, match="no sample of the candidate since the window's end"):
+        read(Server(found), now=10_990)
+    assert read(Server(found), now=11_050)["candidate"] == ArmCounts(6, 6)
+
+
 def test_a_server_that_lost_its_data_does_not_count_what_was_before() -> None:
     found = {name: [counter(r, 1, since=10_020) for r in "34"] for name in ("errors", "requests")}
     forgetful, new_pods = Server(found, began=10_020), Server(found)

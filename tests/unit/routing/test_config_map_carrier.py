@@ -86,6 +86,13 @@ def test_an_edit_by_hand_is_not_believed_and_put_right(edit):
     assert data(made) == before and state(made).carries(25)
 
 
+def test_lost_labels_are_drift_too():
+    made = bench()
+    made.edit(routing(made.experiment).refs[0], lambda o: o["metadata"].update(labels={}))
+    assert not state(made).carries(25)
+    assert shift(made, 25)
+
+
 def test_data_that_is_gone_altogether_is_put_right_too():
     made = bench()
     made.edit(routing(made.experiment).refs[0], lambda o: o.pop("data"))

@@ -14,6 +14,7 @@ from retrainer.kube.errors import ApiError, NotFound
 from retrainer.kube.resources import JOB, TRAINING_RUN, Resource
 from retrainer.plan import Object
 from retrainer.runtime import operator as module
+from retrainer.runtime.lease import NotLeader
 from retrainer.runtime.operator import _endless, _Operator, _wait_for_kinds
 from retrainer.runtime.watches import CHILD_SELECTOR, CHILDREN, OURS
 from retrainer.settings import Settings
@@ -191,6 +192,18 @@ class TestEnding:
 
         assert self.supervise(monkeypatch, work) == 1
         assert "work ended" in caplog.text
+
+    def test_of_a_group_the_log_tells_what_each_part_ended_with(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By itself a group says "2 sub-exceptions", and nobody knows why the process ended."""
+        workers = ExceptionGroup("unhandled", [NotLeader("the lease a/x has run out")] * 2)
+
+        async def work(*_: Any) -> None:
+            raise ExceptionGroup("unhandled", [workers, RuntimeError("lease ended")])
+
+        assert self.supervise(monkeypatch, work) == 1
+        assert "work ended: NotLeader: the lease a/x has run out; RuntimeError: lease ended" in caplog.text
 
 
 class TestLiveness:

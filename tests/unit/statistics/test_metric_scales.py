@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from retrainer.statistics import betting, overlap, rate_ratio
 from retrainer.statistics.metric import MetricState, fold, state_from_json, state_to_json
 from retrainer.statistics.overlap import Score
-from retrainer.statistics.sums import ArmSums
+from retrainer.statistics.sums import ArmSums, binary
 from retrainer.statistics.verdicts import engine, find
 from tests.unit.statistics.metric_worlds import (
     ERRORS,
@@ -192,6 +192,27 @@ def test_the_engine_follows_from_the_scale_and_the_missing_outcomes():
     for plan in (LIKES, SCORE, LATENCY):
         missing = fold(plan, start, 0.5, outcomes(1.0, missing=1), outcomes(0.0))
         assert engine(plan, missing) == "MantelHaenszel"
+
+
+def test_a_split_far_from_the_weight_shows_no_effect_beyond_what_rates_can_differ_by():
+    half = binary(150, 600)
+    found = find(LIKES, folded(LIKES, [(0.1, half, half)]))
+    assert found.estimate == found.lower == found.upper == -1.0
+    other = find(LIKES, folded(LIKES, [(0.1, half.complement(), half.complement())]))
+    assert other.lower <= other.estimate <= other.upper <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("plan", "likes", "verdict"),
+    [(LIKES, 0, "Better"), (LIKES, 400, "Worse"), (guardrail(LIKES), 0, "NotWorse")],
+)
+def test_where_a_broken_split_rejects_every_effect_the_end_of_the_verdict_is_shown_alone(plan, likes, verdict):
+    """Of 400 units at 10 % none was the candidate's; then as many of either arm."""
+    equal = (0.1, binary(150, 600, missing=1), binary(150, 600))
+    found = find(plan, folded(plan, [(0.1, binary(0, 0), binary(likes, 400)), equal]))
+    assert found.verdict == verdict
+    assert found.lower == found.upper
+    assert found.lower > 0 if verdict != "Worse" else found.upper < 0
 
 
 LATENCIES = outcomes(*(800.0 + 20 * k for k in range(-10, 11)))

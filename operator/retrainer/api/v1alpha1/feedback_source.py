@@ -292,6 +292,8 @@ class SourceReason(StrEnum):
     """Ready=False: the Secret lacks the label or annotation that shares it with the operator."""
     SCHEMA_MISMATCH = "SchemaMismatch"
     """Ready=False: a mapped column, table or query does not fit the source."""
+    INVALID = "InvalidConfiguration"
+    """Ready=False, Stalled: the API server accepts the spec, but this operator does not: another version wrote it."""
     TRUSTED = "Trusted"
     """DataTrusted=True: at most 5 % of the records are quarantined."""
     TOO_MANY_QUARANTINED = "TooManyQuarantined"

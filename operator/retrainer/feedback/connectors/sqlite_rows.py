@@ -141,9 +141,7 @@ class CanonicalRows:
         select = f"SELECT {', '.join(columns)} FROM {self._source} q WHERE "
         if rows.touched:
             return f"{select}NOT {self._closed(rows.old)} UNION ALL {select}{self._touched(rows.old)}"
-        bounds = [] if rows.since is None else [f"{self._time()} >= {rows.since}"]
-        bounds += [] if rows.until is None else [f"{self._time()} < {rows.until}"]
-        return select + (" AND ".join(bounds) or "1")
+        return select + self._between(rows.since, rows.until)
 
     def check(self, mark: str) -> str:
         """Number and checksum of the closed rows: what is mapped of them, and their row numbers."""
@@ -187,6 +185,14 @@ class CanonicalRows:
         if path.keys:
             return f"retrainer_time({_bytes(_value(path))})"
         return proofs.time(f"q.{identifier(path.column)}", f"retrainer_time({handed(path.column)})")
+
+    def _between(self, since: int | None, until: int | None) -> str:
+        """since ≤ time < until, with the time computed once."""
+        if since is not None and until is not None:
+            return f"{self._time()} BETWEEN {since} AND {until - 1}"
+        if since is not None:
+            return f"{self._time()} >= {since}"
+        return "1" if until is None else f"{self._time()} < {until}"
 
     def _field(self, name: str) -> str:
         path = self._mapping.fields.get(name)
