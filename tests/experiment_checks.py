@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from experiment_world import WINDOW_SECONDS, Object, Trial, World
+from experiment_crowd import Trial
+from experiment_world import WINDOW_SECONDS, Object, World
 
 SETTLE_SECONDS = 1
 UNSEEN_SECONDS = 10
@@ -70,6 +71,7 @@ def assert_counts_are_the_records(lines: Sequence[Object], trial: Trial) -> None
         start, end = seconds(line["start"]), seconds(line["end"])
         for arm, revision in trial.revisions.items():
             n, likes = trial.records.count(revision, start, end)
+            assert n, f"nobody voted in window {line['window']}"
             counted = {name: line["arms"][name][arm][:2] for name in ("likes", "dislikes")}
             expected = {"likes": [n, likes], "dislikes": [n, n - likes]}
             assert counted == expected, f"window {line['window']} ({line['start']}), {arm}: {counted}, not {expected}"
@@ -92,6 +94,7 @@ class Sampler(threading.Thread):
         self._world = world
         self._name = name
         self._end = threading.Event()
+        self._is_complete = False
         self.samples: list[Sample] = []
 
     def run(self) -> None:
@@ -102,10 +105,12 @@ class Sampler(threading.Thread):
             told = decisions(self._world.ledger(self._name))
             decided = bool(told) and told[-1][0] != "weight"
             self.samples.append(Sample(route, tuple(weight for _, weight, _ in told), decided))
+        self._is_complete = True
 
     def stop(self) -> list[Sample]:
         self._end.set()
         self.join(10)
+        assert self._is_complete, "it stopped looking"
         return self.samples
 
 

@@ -7,30 +7,20 @@ matter, `GatewayCrowd` sends them through the gateway and the servers note what 
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
-import math
-import os
-import signal
-import sqlite3
 import ssl
-import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-from loop_world import wait_until
-from operator_process import Kubectl, Operator, install_access
+from experiment_crowd import Crowd, Records, Trial
+from operator_process import Kubectl, install_access
 
 from devcluster.cluster import Cluster
 
@@ -39,7 +29,6 @@ WINDOW_SECONDS = 5
 MATURITY_SECONDS = 1
 ARMS = {"baseline": 1, "candidate": 2}
 """The Services, and the revision that their servers name."""
-GOOD, BAD = 0.95, 0.55
 SERVER = """
 import http.server, os, time
 log = open(os.environ["REQUEST_LOG"], "a")
@@ -58,21 +47,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer((os.environ["POD_IP"], 8080), Handler).serve_forever()
-"""
-
-NURSERY = """
-import os, signal, sys
-import numpy, retrainer.feedback.connectors.sqlite, retrainer.runtime.operator
-from retrainer.__main__ import main
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-for _ in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(2, 1)
-        os._exit(main(["operator"]))
-    print(child, flush=True)
 """
 
 
@@ -109,237 +83,6 @@ class Api:
             connection = http.client.HTTPSConnection(host, port, context=self._context, timeout=10)
             self._threads.connection = connection
         return connection
-
-
-class Records:
-    """One feedback database: who answered when, and the thumb."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("CREATE TABLE feedback (id TEXT, created_at TEXT, model TEXT, thumb INTEGER)")
-            connection.execute("CREATE INDEX at ON feedback (created_at)")
-
-    def vote(self, model: int, thumbs: Sequence[int]) -> None:
-        """Votes of this moment about one revision: 1 or -1 each."""
-        with self._open() as connection:
-            # Taken under the lock: who waits for it does not come late with an old time.
-            connection.execute("BEGIN IMMEDIATE")
-            now = _text(time.time())
-            connection.executemany(
-                "INSERT INTO feedback VALUES (?, ?, ?, ?)", [(uuid.uuid4().hex, now, str(model), t) for t in thumbs]
-            )
-
-    def count(self, model: int, start: float, end: float) -> tuple[int, int]:
-        """Votes on one revision from `start` to before `end` (seconds since the epoch), and how many are likes."""
-        query = (
-            "SELECT count(*), coalesce(sum(thumb = 1), 0) FROM feedback "
-            "WHERE model = ? AND created_at >= ? AND created_at < ?"
-        )
-        with self._open() as connection:
-            votes, likes = connection.execute(query, (str(model), _text(start), _text(end))).fetchone()
-        return int(votes), int(likes)
-
-    def move_away(self) -> None:
-        """The whole folder is gone for whoever knows its name; votes go on being recorded."""
-        away = self.path.parent.with_suffix(".away")
-        self.path.parent.rename(away)
-        self.path = away / self.path.name
-
-    def bring_back(self) -> None:
-        here = self.path.parent.with_suffix("")
-        self.path.parent.rename(here)
-        self.path = here / self.path.name
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=20)) as connection, connection:
-            connection.execute("PRAGMA synchronous=OFF")
-            yield connection
-
-
-def _text(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
-
-
-@dataclass
-class Trial:
-    """One experiment, and what the crowd thinks of its arms; `quality` may change while it runs."""
-
-    name: str
-    revisions: Mapping[str, int]
-    records: Records
-    quality: dict[str, float]
-    rate: float
-    _due: dict[str, float] = field(default_factory=dict)
-
-    def take(self, what: str, amount: float) -> int:
-        """Whole pieces of what has come together: shares are exact, and no test depends on luck."""
-        total = self._due.get(what, 0.5) + amount
-        self._due[what] = total - math.floor(total)
-        return math.floor(total)
-
-    def becomes(self, arm: str, quality: float) -> float:
-        """From now on people like an arm this much; returns when, in seconds since the epoch."""
-        self.quality[arm] = quality
-        return time.time()
-
-    def vote(self, arm: str, number: int) -> None:
-        likes = self.take(f"{arm} likes", number * self.quality[arm])
-        self.records.vote(self.revisions[arm], [1] * likes + [-1] * (number - likes))
-
-
-class Crowd(threading.Thread):
-    """People who vote on every trial, divided as its HTTPRoute says at that moment."""
-
-    def __init__(self, weights: Callable[[], Mapping[str, int]]) -> None:
-        super().__init__(daemon=True)
-        self._weights = weights
-        self._trials: list[Trial] = []
-        self._end = threading.Event()
-
-    def attend(self, trial: Trial) -> None:
-        self._trials = [*self._trials, trial]
-
-    def run(self) -> None:
-        last = time.monotonic()
-        while not self._end.wait(0.2):
-            weights = self._weights()
-            now = time.monotonic()
-            for trial in self._trials:
-                if trial.name in weights:
-                    self._visit(trial, weights[trial.name], now - last)
-            last = now
-
-    def _visit(self, trial: Trial, weight: int, seconds: float) -> None:
-        requests = trial.take("requests", trial.rate * seconds)
-        candidate = min(requests, trial.take("candidate", requests * weight / 100))
-        for arm, number in (("candidate", candidate), ("baseline", requests - candidate)):
-            if number:
-                trial.vote(arm, number)
-
-    def stop(self) -> None:
-        self._end.set()
-        self.join(10)
-
-
-class GatewayCrowd(threading.Thread):
-    """People who send requests through the gateway and vote on the revision that answered."""
-
-    def __init__(self, url: str, host: str, trial: Trial) -> None:
-        super().__init__(daemon=True)
-        self._url = url
-        self._host = host
-        self._trial = trial
-        self._arms = {str(revision): arm for arm, revision in trial.revisions.items()}
-        self._end = threading.Event()
-        self.errors = 0
-
-    def run(self) -> None:
-        asyncio.run(self._send())
-
-    async def _send(self) -> None:
-        async with aiohttp.ClientSession(trust_env=False, timeout=aiohttp.ClientTimeout(total=5)) as session:
-            begin, sent = time.monotonic(), 0
-            async with asyncio.TaskGroup() as people:
-                while not self._end.is_set():
-                    for _ in range(round((time.monotonic() - begin) * self._trial.rate) - sent):
-                        sent += 1
-                        people.create_task(self._visit(session))
-                    await asyncio.sleep(0.02)
-
-    async def _visit(self, session: aiohttp.ClientSession) -> None:
-        try:
-            async with session.get(self._url, headers={"Host": self._host}) as response:
-                arm = self._arms[await response.text()]
-        except (aiohttp.ClientError, TimeoutError, KeyError):
-            self.errors += 1
-            return
-        self._trial.vote(arm, 1)
-
-    def stop(self) -> None:
-        self._end.set()
-        self.join(10)
-
-
-class OperatorLife(Operator):
-    """An operator with a name of its own, behind another address of the API server, or under another clock."""
-
-    def __init__(
-        self, world: World, identity: str = "operator-under-test", server: str | None = None, **environment: str
-    ) -> None:
-        folder = world.folder / f"operator-{identity}"
-        folder.mkdir(exist_ok=True)
-        root = str(world.folder)
-        environment = {"RETRAINER_LEASE_SECONDS": "15", "RETRAINER_DATA_ROOT": root, **environment}
-        super().__init__(world.cluster, (world.namespace,), folder, **environment)
-        self._identity = identity
-        if server is not None:
-            _redirect(Path(self._environment["KUBECONFIG"]), server)
-
-    def start(self) -> None:
-        self._process = self._run([sys.executable, "-m", "retrainer", "operator"])
-
-    def wait_until_leading(self, seconds: float = 60.0) -> None:
-        """Until the last life of this operator leads."""
-
-        def leads() -> bool:
-            last_life = self.log.read_text(encoding="utf-8").rpartition("probes and metrics on port")
-            return bool(last_life[1]) and "leading; watching" in last_life[2]
-
-        wait_until(f"{self._identity} leads", leads, seconds)
-
-    def _run(self, command: list[str], **pipes: int) -> subprocess.Popen[bytes]:
-        environment = {**self._environment, "POD_NAME": self._identity}
-        with self.log.open("ab") as log:
-            return subprocess.Popen(command, env=environment, **{"stdout": log, "stderr": log, **pipes})
-
-
-class PreparedOperator(OperatorLife):
-    """Restarts in a tenth of a second: each life is forked from a process that has imported everything already."""
-
-    def __init__(self, *arguments: Any, **settings: str) -> None:
-        super().__init__(*arguments, **settings)
-        self._nursery: subprocess.Popen[bytes] | None = None
-        self._life = 0
-
-    def start(self) -> None:
-        if self._nursery is None:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            self._nursery = self._run([sys.executable, "-c", NURSERY], **pipes)
-        assert self._nursery.stdin is not None and self._nursery.stdout is not None
-        self._nursery.stdin.write(b"\n")
-        self._nursery.stdin.flush()
-        self._life = int(self._nursery.stdout.readline())
-
-    def kill(self) -> None:
-        """SIGKILL; may be called from any thread, and does not wait."""
-        with suppress(ProcessLookupError):
-            os.kill(self._life, signal.SIGKILL)
-
-    def stop(self) -> None:
-        if self._life:
-            self.kill()
-            wait_until("the operator is dead", lambda: not self.running)
-        if self._nursery is not None:
-            self._nursery.communicate(timeout=10)
-
-    @property
-    def running(self) -> bool:
-        return self._life > 0 and Path(f"/proc/{self._life}").exists()
-
-    @property
-    def pid(self) -> int:
-        return self._life
-
-
-def _redirect(kubeconfig: Path, server: str) -> None:
-    document = json.loads(kubeconfig.read_text(encoding="utf-8"))
-    for entry in document["clusters"]:
-        entry["cluster"] = {"server": server}
-    kubeconfig.write_text(json.dumps(document), encoding="utf-8")
 
 
 class World:
@@ -445,6 +188,7 @@ def new_world(cluster: Cluster, folder: Path) -> Iterator[World]:
     try:
         world.furnish()
         yield world
+        assert world.crowd.is_alive(), "the crowd stopped voting"
     finally:
         world.stop()
 

@@ -19,17 +19,9 @@ from experiment_checks import (
     seconds,
     windows,
 )
-from experiment_world import (
-    BAD,
-    GOOD,
-    WINDOW_SECONDS,
-    OperatorLife,
-    Records,
-    Trial,
-    World,
-    feedback_source,
-    new_world,
-)
+from experiment_crowd import BAD, GOOD, Records, Trial
+from experiment_operator import OperatorLife
+from experiment_world import WINDOW_SECONDS, World, feedback_source, new_world
 from loop_world import wait_until
 
 from devcluster.cluster import Cluster

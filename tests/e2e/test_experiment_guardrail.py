@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from experiment_checks import assert_counted_once, assert_counts_are_the_records, decisions, seconds, windows
-from experiment_world import GOOD, WINDOW_SECONDS, GatewayCrowd, Object, OperatorLife, World, new_world
+from experiment_crowd import GOOD, GatewayCrowd
+from experiment_operator import OperatorLife
+from experiment_world import WINDOW_SECONDS, Object, World, new_world
 from loop_world import wait_until
 
 from devcluster.cluster import Cluster
@@ -35,7 +37,7 @@ def test_a_breached_guardrail_takes_every_request_from_the_candidate_within_one_
         try:
             operator.start()
             world.begin(trial, follow=False, **SETTINGS)
-            wait_until("the gateway serves the route", lambda: world.weight(NAME) == 50)
+            wait_until("the gateway serves both", lambda: world.condition(NAME, "RouteApplied").get("status") == "True")
             crowd.start()
             harmless = wait_until("a window without harm", lambda: windows(world.ledger(NAME)))
             assert len(world.requests("candidate")) > 50

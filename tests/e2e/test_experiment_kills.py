@@ -14,7 +14,9 @@ from experiment_checks import (
     assert_route_followed,
     decisions,
 )
-from experiment_world import BAD, GOOD, OperatorLife, PreparedOperator, Trial, World, new_world
+from experiment_crowd import BAD, GOOD, Trial
+from experiment_operator import OperatorLife, PreparedOperator
+from experiment_world import World, new_world
 from loop_world import wait_until
 
 from devcluster.cluster import Cluster

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from experiment_checks import assert_counted_once, decisions, seconds, windows
-from experiment_world import Object, OperatorLife, Trial, World, new_world
+from experiment_crowd import Trial
+from experiment_operator import OperatorLife
+from experiment_world import Object, World, new_world
 from loop_world import wait_until
 from prometheus_server import Exporter, Prometheus, running_prometheus
 

@@ -17,7 +17,9 @@ from experiment_checks import (
     decisions,
     windows,
 )
-from experiment_world import GOOD, OperatorLife, World, new_world
+from experiment_crowd import GOOD
+from experiment_operator import OperatorLife
+from experiment_world import World, new_world
 from loop_world import wait_until
 
 from devcluster.cluster import Cluster
