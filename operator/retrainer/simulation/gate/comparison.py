@@ -136,7 +136,7 @@ def _row(test: str) -> Row:
     return Row(
         key=f"other-{test}",
         text=text,
-        measures=each([world.name for world in WORLDS], bounds),
+        measures=each([f"{world.name}:" for world in WORLDS], bounds),
         compute=lambda: [ever_different(i)[test] for i in range(len(WORLDS))],
         runs=RUNS,
         target="≤ 5 % + 3 s.e." if bounds else "",

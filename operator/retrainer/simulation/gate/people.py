@@ -109,9 +109,9 @@ def _shown() -> Row:
         return [_ever_different(rates, 88 + i) for i, rates in enumerate(((0.8, 0.8), (0.75, 0.8), (0.7, 0.9)))]
 
     measures = (
-        Measure("80 and 80 %", at_most=ALPHA_BOUND),
-        Measure("75 and 80 %", at_least=0.97),
-        Measure("70 and 90 %", at_least=0.97),
+        Measure("80 and 80 %:", at_most=ALPHA_BOUND),
+        Measure("75 and 80 %:", at_least=0.97),
+        Measure("70 and 90 %:", at_least=0.97),
     )
     text = "condition ResponseRate says Different within 20,000 exposures, fast5"
     return Row("response-shown", text, measures, compute, RUNS, "≤ 5 % + 3 s.e.; ≥ 97 %")

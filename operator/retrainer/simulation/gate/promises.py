@@ -95,7 +95,7 @@ def _adaptive() -> Row:
 
 
 def _base_rates() -> Row:
-    rates = {"1 %": 0.01, "10 %": 0.1, "50 %": 0.5, "85 %": 0.85}
+    rates = {"at 1 %:": 0.01, "at 10 %:": 0.1, "at 50 %:": 0.5, "at 85 %:": 0.85}
 
     def compute() -> list[float]:
         return [
@@ -135,7 +135,7 @@ def _power(disliked: float, seed: int, runs: int, promised: Sequence[float] = ()
 
 
 def _large_effect() -> Row:
-    bases = {"10 → 40 %": 0.1, "35 → 65 %": 0.35, "60 → 90 %": 0.6}
+    bases = {"10 → 40 %:": 0.1, "35 → 65 %:": 0.35, "60 → 90 %:": 0.6}
 
     def compute() -> list[float]:
         return [_small_experiment(base, seed=30 + i) for i, base in enumerate(bases.values())]
@@ -216,7 +216,7 @@ def _alarms(odds: float, ramp: str, seed: int) -> float:
 
 
 def _broken_split(ramps: Sequence[str], key: str, seed: int, promised: bool) -> Row:
-    labels = [f"{ramp} {'×' if odds > 1 else '÷'} 1.1" for ramp in ramps for odds in (1.1, 1 / 1.1)]
+    labels = [f"{ramp} {'×' if odds > 1 else '÷'} 1.1:" for ramp in ramps for odds in (1.1, 1 / 1.1)]
 
     def compute() -> list[float]:
         return [_alarms(odds, ramp, seed) for ramp in ramps for odds in (1.1, 1 / 1.1)]
