@@ -90,7 +90,7 @@ class PostgresConnector:
             )
 
     def outcomes(self, query: OutcomeQuery) -> list[ArmOutcome]:
-        with self._session() as session:
+        with self._session(by=query.as_of or query.end) as session:
             sql = outcomes.statement(session.rows.canonical, query, session.mapping, session.names.literal)
             return outcomes.answer(query, session.all(sql))
 
@@ -117,7 +117,9 @@ class PostgresConnector:
         """Nothing is kept open between calls."""
 
     @contextmanager
-    def _session(self) -> Iterator[_Session]:
+    def _session(self, by: datetime | None = None) -> Iterator[_Session]:
+        # A clock that has gone back would take the outcomes that are asked for for records of the future.
+        now = self._clock() if by is None else max(self._clock(), by.timestamp())
         import psycopg
 
         assert self._spec.postgres is not None
@@ -126,7 +128,7 @@ class PostgresConnector:
         watchdog = Watchdog(connection, self._timeouts.read)
         has_query = self._spec.postgres.query is not None
         try:
-            yield _Session(self._spec, self._spec.postgres, connection, watchdog, self._clock())
+            yield _Session(self._spec, self._spec.postgres, connection, watchdog, now)
         except psycopg.Error as error:
             raise catalogued(error, has_query=has_query, late=watchdog.fired) from None
         except UnicodeDecodeError:

@@ -106,7 +106,7 @@ class SQLiteConnector:
             )
 
     def outcomes(self, query: OutcomeQuery) -> list[ArmOutcome]:
-        with self._session() as session:
+        with self._session(by=query.as_of or query.end) as session:
             sql = outcomes.statement(session.rows.canonical, query, session.mapping, literal)
             return outcomes.answer(query, session.all(sql))
 
@@ -135,11 +135,13 @@ class SQLiteConnector:
         """Nothing is kept open between calls."""
 
     @contextmanager
-    def _session(self) -> Iterator[_Session]:
+    def _session(self, by: datetime | None = None) -> Iterator[_Session]:
+        # A clock that has gone back would take the outcomes that are asked for for records of the future.
+        now = self._clock() if by is None else max(self._clock(), by.timestamp())
         path = checked_file(self._data_root, self._sqlite.path, f"{_FIELD}.path")
         session: _Session | None = None
         try:
-            session = _Session(self._spec, self._sqlite, path, self._timeouts.read, self._clock())
+            session = _Session(self._spec, self._sqlite, path, self._timeouts.read, now)
             yield session
         except sqlite3.Error as error:
             raise _catalogued(error, self._sqlite) from None
