@@ -403,6 +403,16 @@ def a_revote_in_a_later_window_counts_in_the_first_and_only_there(world: World) 
     assert later.units == 0
 
 
+def outcomes_that_are_asked_for_are_not_of_the_future_to_a_clock_that_went_back(world: World) -> None:
+    """A window that is over is over, whatever the operator's clock says an hour later."""
+    world.fill([{**GOOD, "id": "a", "created_at": "2026-11-20T10:00:00Z", "rating": 1}])
+    ten, eleven = (datetime(2026, 11, 20, h, tzinfo=UTC) for h in (10, 11))
+    query = OutcomeQuery("thumbs", "Positive", ten, eleven, (Arm("x", ("3",)),), as_of=eleven)
+    for clock in (NOW, ten - timedelta(hours=1)):
+        (outcome,) = world.connector(spec_for(world.source()), clock).outcomes(query)
+        assert (outcome.units, outcome.responded, outcome.total) == (1, 1, 1.0)
+
+
 def requests_without_input_never_supersede_one_another(world: World) -> None:
     """An application that stores features: one user, equal answers, different requests."""
     world.fill([{**GOOD, "id": str(i), "question": None, "answer": "7", "rating": 1} for i in range(5)])
@@ -643,6 +653,7 @@ CONTRACT: tuple[Callable[[Any], None], ...] = (
     outcomes_agree_with_the_reference,
     windows_in_a_row_count_every_request_once,
     a_revote_in_a_later_window_counts_in_the_first_and_only_there,
+    outcomes_that_are_asked_for_are_not_of_the_future_to_a_clock_that_went_back,
     requests_without_input_never_supersede_one_another,
     counts_agree_with_the_reference,
     the_count_excludes_its_start_and_includes_its_end,

@@ -44,8 +44,9 @@ def test_a_canary_is_held_while_prometheus_is_gone_and_stopped_when_errors_rise(
     cluster: Cluster, definitions: None, tmp_path: Path
 ) -> None:
     with (
-        new_world(cluster, tmp_path) as world,
+        # The world last: its crowd counts on the exporters until it is stopped.
         running_prometheus(tmp_path, 2) as (prometheus, exporters),
+        new_world(cluster, tmp_path) as world,
     ):
         operator = OperatorLife(world, RETRAINER_ALLOW_LOOPBACK="true")
         trial = _trial(world, exporters)
@@ -67,7 +68,6 @@ def test_a_canary_is_held_while_prometheus_is_gone_and_stopped_when_errors_rise(
             assert decisions(world.ledger(NAME))[-1] == ("KeepBaseline", 0, "GuardrailWorse")
             wait_until("no request for the candidate", lambda: world.weight(NAME) == 0)
         finally:
-            world.crowd.stop()
             operator.stop()
 
 
