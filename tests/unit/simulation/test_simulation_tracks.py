@@ -27,6 +27,11 @@ def binary(rng, n, lift):
     return total, total
 
 
+def rising(rng, n, lift):
+    total = rng.binomial(n, [0.14, 0.1]).astype(float)
+    return total, total
+
+
 def bounded(rng, n, lift):
     ones = rng.binomial(n, 0.2 + np.array([lift, 0.0]))
     halves = rng.binomial(n - ones, 0.3)
@@ -46,6 +51,7 @@ def counts(rng, n, lift):
 CASES = {
     "likes": (plan(), binary, 0.0),
     "dislikes, a guardrail": (plan("Guardrail", "Decrease"), binary, 0.0),
+    "dislikes, a guardrail, rising": (plan("Guardrail", "Decrease"), rising, 0.0),
     "dislikes, to be reduced": (plan(goal="Decrease"), binary, 0.0),
     "likes, some votes missing from the start": (plan(), binary, 1.0),
     "likes, votes missing later": (plan(), binary, 0.1),
@@ -68,7 +74,9 @@ def courses(metric, draw, missing, seed):
         both = rng.integers(20, 60, RUNS) if number % 5 == 3 else rng.integers(1000, 6000, RUNS)
         candidate = rng.binomial(both, weight)
         exposures = np.stack([candidate, both - candidate], axis=-1)
-        gone = rng.binomial(exposures, 0.2) if missing and number > 3 - 4 * missing else np.zeros_like(exposures)
+        # Runs lose votes from different windows on.
+        late = number > (3 - 4 * missing) * (1 + np.arange(RUNS))[:, None] / 2
+        gone = rng.binomial(exposures, 0.2) * late if missing else np.zeros_like(exposures)
         lift = np.array([0.0, 0.03, -0.03])[rng.integers(0, 3)] if number % 2 else 0.01
         n = exposures - gone
         total, squares = draw(rng, n, lift)
